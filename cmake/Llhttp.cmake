@@ -1,0 +1,18 @@
+# llhttp: the library where the distribution has one, else the C sources that Debian 12's node-llhttp
+# installs. LLHTTP_STRICT_MODE must be the same in every file that sees llhttp.h, hence INTERFACE.
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(LLHTTP IMPORTED_TARGET libllhttp)
+add_library(credswap_llhttp INTERFACE)
+if(LLHTTP_FOUND)
+  target_link_libraries(credswap_llhttp INTERFACE PkgConfig::LLHTTP)
+else()
+  find_path(LLHTTP_SOURCES llhttp.c PATHS /usr/share/llhttp /usr/share/llhttp/src REQUIRED)
+  find_path(LLHTTP_INCLUDE llhttp.h PATHS /usr/share/include/llhttp /usr/share/llhttp/include REQUIRED)
+  add_library(llhttp_objects STATIC ${LLHTTP_SOURCES}/llhttp.c ${LLHTTP_SOURCES}/api.c ${LLHTTP_SOURCES}/http.c)
+  set_target_properties(llhttp_objects PROPERTIES C_STANDARD 11 POSITION_INDEPENDENT_CODE ON)
+  target_include_directories(llhttp_objects SYSTEM PUBLIC ${LLHTTP_INCLUDE})
+  target_compile_definitions(llhttp_objects PUBLIC LLHTTP_STRICT_MODE=1)
+  target_compile_options(llhttp_objects PRIVATE -O2 -w)
+  target_link_libraries(llhttp_objects PRIVATE credswap_sanitizers credswap_hardening)
+  target_link_libraries(credswap_llhttp INTERFACE llhttp_objects)
+endif()

@@ -1,0 +1,83 @@
+/* The only door to the heap. */
+#include "base/mem.h"
+
+#include <openssl/crypto.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* fail_in counts down to the allocation that fails; 0 is off. One relaxed load in the common case. */
+static atomic_long fail_in;
+static atomic_int fail_sticky;
+static atomic_ulong allocations;
+
+static int must_fail(void)
+{
+#ifndef NDEBUG
+    atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
+#endif
+    if (__builtin_expect(atomic_load_explicit(&fail_in, memory_order_relaxed) == 0, 1))
+        return 0;
+    long left = atomic_fetch_sub(&fail_in, 1);
+    if (left != 1)
+        return 0;
+    if (atomic_load(&fail_sticky))
+        atomic_store(&fail_in, 1);
+    return 1;
+}
+
+void *mem_alloc(size_t size)
+{
+    return must_fail() ? NULL : malloc(size ? size : 1);
+}
+
+void *mem_calloc(size_t count, size_t size)
+{
+    return must_fail() ? NULL : calloc(count ? count : 1, size ? size : 1);
+}
+
+void *mem_realloc(void *p, size_t size)
+{
+    return must_fail() ? NULL : realloc(p, size ? size : 1);
+}
+
+char *mem_dupn(const void *s, size_t n)
+{
+    if (n == SIZE_MAX)
+        return NULL;
+    char *p = mem_alloc(n + 1);
+    if (!p)
+        return NULL;
+    if (n)
+        memcpy(p, s, n);
+    p[n] = '\0';
+    return p;
+}
+
+char *mem_dup(const char *s)
+{
+    return mem_dupn(s, strlen(s));
+}
+
+void mem_free(void *p)
+{
+    free(p);
+}
+
+void mem_wipe(void *p, size_t n)
+{
+    if (p && n)
+        OPENSSL_cleanse(p, n);
+}
+
+void mem_fail_after(long n, int sticky)
+{
+    atomic_store(&fail_sticky, sticky);
+    atomic_store(&fail_in, n);
+}
+
+unsigned long mem_count(void)
+{
+    return atomic_load(&allocations);
+}

@@ -1,0 +1,138 @@
+/* The growing buffer with a maximum. */
+#include "base/sbuf.h"
+
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void sbuf_init(struct sbuf *b, size_t max)
+{
+    *b = (struct sbuf){.max = max};
+}
+
+void sbuf_finish(struct sbuf *b)
+{
+    mem_free(b->p);
+    *b = (struct sbuf){.max = b->max};
+}
+
+void sbuf_finish_wipe(struct sbuf *b)
+{
+    mem_wipe(b->p, b->size);
+    sbuf_finish(b);
+}
+
+char *sbuf_reserve(struct sbuf *b, size_t n)
+{
+    if (b->failed)
+        return NULL;
+    if (n > b->max || b->n > b->max - n) {
+        b->failed = true;
+        return NULL;
+    }
+    if (b->size - b->n <= n) { /* one more than asked, for sbuf_z's NUL */
+        size_t size = b->size ? b->size : 64;
+        while (size - b->n <= n)
+            size *= 2;
+        /* Not realloc: what was here may be secret, and must not stay behind in a freed block. */
+        char *p = mem_alloc(size);
+        if (!p) {
+            b->failed = true;
+            return NULL;
+        }
+        if (b->n)
+            memcpy(p, b->p, b->n);
+        mem_wipe(b->p, b->n);
+        mem_free(b->p);
+        b->p = p;
+        b->size = size;
+    }
+    return b->p + b->n;
+}
+
+void sbuf_add(struct sbuf *b, const void *p, size_t n)
+{
+    if (n == 0)
+        return;
+    char *to = sbuf_reserve(b, n);
+    if (!to)
+        return;
+    memcpy(to, p, n);
+    b->n += n;
+}
+
+void sbuf_addc(struct sbuf *b, char c)
+{
+    sbuf_add(b, &c, 1);
+}
+
+void sbuf_adds(struct sbuf *b, const char *z)
+{
+    sbuf_add(b, z, strlen(z));
+}
+
+void sbuf_add_u64(struct sbuf *b, uint64_t v)
+{
+    char tmp[20];
+    size_t at = sizeof tmp;
+    do {
+        tmp[--at] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    sbuf_add(b, tmp + at, sizeof tmp - at);
+}
+
+void sbuf_add_i64(struct sbuf *b, int64_t v)
+{
+    if (v < 0)
+        sbuf_addc(b, '-');
+    sbuf_add_u64(b, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+}
+
+void sbuf_addf(struct sbuf *b, const char *fmt, ...)
+{
+    va_list ap, again;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    char *to = n < 0 ? NULL : sbuf_reserve(b, (size_t)n + 1);
+    if (to) {
+        vsnprintf(to, (size_t)n + 1, fmt, again);
+        b->n += (size_t)n;
+    }
+    va_end(again);
+}
+
+void sbuf_add_json(struct sbuf *b, struct slice s)
+{
+    static const char hex[] = "0123456789abcdef";
+    sbuf_addc(b, '"');
+    size_t from = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\')
+            continue;
+        sbuf_add(b, s.p + from, i - from);
+        from = i + 1;
+        if (c == '"' || c == '\\') {
+            char esc[2] = {'\\', (char)c};
+            sbuf_add(b, esc, 2);
+        } else {
+            char esc[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+            sbuf_add(b, esc, 6);
+        }
+    }
+    if (s.n > from)
+        sbuf_add(b, s.p + from, s.n - from);
+    sbuf_addc(b, '"');
+}
+
+const char *sbuf_z(struct sbuf *b)
+{
+    if (!b->p)
+        return "";
+    b->p[b->n] = '\0'; /* sbuf_reserve always leaves one byte */
+    return b->p;
+}

@@ -1,4 +1,5 @@
-/* The proxy's only writing connection, on a thread of its own: jobs are batched into transactions. */
+/* The proxy's only writing connection, on a thread of its own: jobs are batched into transactions.
+ */
 #ifndef STORE_WRITER_H
 #define STORE_WRITER_H
 #include "base/err.h"
@@ -9,9 +10,10 @@
 struct store;
 struct writer;
 
-/** A job runs on the writer thread inside a transaction that other jobs share (at most 100 ms or 512 jobs).
- *  RUN may use any store function; its error drops that job only, after logging. FREE_ARG is called once, after RUN or when
- *  the queue is over its limit (usage and requests are droppable; tokens and events are not: DROPPABLE says so). */
+/** A job runs on the writer thread inside a transaction that other jobs share (at most 100 ms or
+ * 512 jobs). RUN may use any store function; its error drops that job only, after logging. FREE_ARG
+ * is called once, after RUN or when the queue is over its limit (usage and requests are droppable;
+ * tokens and events are not: DROPPABLE says so). */
 struct writer_job {
     enum err (*run)(struct store *s, void *arg);
     void (*free_arg)(void *arg);
@@ -33,6 +35,8 @@ struct writer_stats {
     uint64_t jobs, dropped, failed, commits;
     uint64_t queue, oldest_ms; /* right now */
     bool is_healthy;           /* the last commit went through */
+    int64_t last_error_at_ms;  /* Unix ms, 0 never */
+    char last_error[200];      /* sentence of the last failed job or commit, "" never */
 };
 void writer_stats(struct writer *w, struct writer_stats *ret);
 

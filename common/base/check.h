@@ -1,4 +1,5 @@
-/* CHECK stays in release builds: memory, money, secrets, state moves. Input is never checked, it is refused. */
+/* CHECK stays in release builds: memory, money, secrets, state moves. Input is never checked, it is
+ * refused. */
 #ifndef BASE_CHECK_H
 #define BASE_CHECK_H
 #include <stddef.h>
@@ -19,8 +20,8 @@ _Noreturn void check_failed(const char *file, int line, const char *expr);
 #endif
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof *(a))
-#define container_of(p, type, member)                                                              \
-    ((type *)(void *)((char *)(p) - offsetof(type, member)))
+/* through an integer, so that it serves const pointers too */
+#define container_of(p, type, member) ((type *)((uintptr_t)(p)-offsetof(type, member)))
 
 /** Objects that travel through void * begin with a magic; obj_from() verifies it. */
 #define MAGIC(a, b, c, d)                                                                          \

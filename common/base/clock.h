@@ -1,4 +1,5 @@
-/* Two clocks: monotonic for deadlines, wall only for expiry times that others set. Tests move both. */
+/* Two clocks: monotonic for deadlines, wall only for expiry times that others set. Tests move both.
+ */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 #include <stdint.h>
@@ -10,7 +11,8 @@ uint64_t clock_mono_us(void);
 int64_t clock_wall_s(void);
 int64_t clock_wall_ms(void);
 
-/** From now on both clocks stand at these values until set again; clock_unset_fake() lets them run. */
+/** From now on both clocks stand at these values until set again; clock_unset_fake() lets them run.
+ */
 void clock_set_fake(uint64_t mono_ms, int64_t wall_ms);
 void clock_advance_fake(uint64_t ms);
 void clock_unset_fake(void);

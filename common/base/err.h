@@ -33,7 +33,7 @@ enum err {
 #define X(name, text) ERR_##name,
     ERR_LIST(X)
 #undef X
-        ERR_COUNT
+    ERR_COUNT
 };
 
 #define NODISCARD __attribute__((warn_unused_result))

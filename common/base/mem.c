@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* fail_in counts down to the allocation that fails; 0 is off. One relaxed load in the common case. */
+/* fail_in counts down to the allocation that fails; 0 is off. One relaxed load in the common case.
+ */
 static atomic_long fail_in;
 static atomic_int fail_sticky;
 static atomic_ulong allocations;

@@ -5,7 +5,8 @@
 
 /** Frees anything the functions below returned; NULL is fine. */
 void mem_free(void *p);
-/** SIZE bytes, not zeroed. NULL when there is no memory (or the fault hook says so). Thread: any. */
+/** SIZE bytes, not zeroed. NULL when there is no memory (or the fault hook says so). Thread: any.
+ */
 void *mem_alloc(size_t size) __attribute__((malloc(mem_free, 1), alloc_size(1)));
 /** COUNT * SIZE zeroed bytes; NULL on overflow or no memory. */
 void *mem_calloc(size_t count, size_t size) __attribute__((malloc(mem_free, 1), alloc_size(1, 2)));
@@ -15,8 +16,8 @@ void *mem_realloc(void *p, size_t size);
 char *mem_dup(const char *s) __attribute__((malloc(mem_free, 1)));
 char *mem_dupn(const void *s, size_t n) __attribute__((malloc(mem_free, 1)));
 
-/** Fault hook: the N-th allocation from now (1 is the next) fails, and each one after it when STICKY.
- *  0 switches it off. Also set from CREDSWAP_FAIL_ALLOC=N in builds with assertions. */
+/** Fault hook: the N-th allocation from now (1 is the next) fails, and each one after it when
+ * STICKY. 0 switches it off. Also set from CREDSWAP_FAIL_ALLOC=N in builds with assertions. */
 void mem_fail_after(long n, int sticky);
 /** Allocations since the start; for tests that count. */
 unsigned long mem_count(void);

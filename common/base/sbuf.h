@@ -33,9 +33,11 @@ static inline void sbuf_add_slice(struct sbuf *b, struct slice s)
 void sbuf_add_u64(struct sbuf *b, uint64_t v);
 void sbuf_add_i64(struct sbuf *b, int64_t v);
 void sbuf_addf(struct sbuf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/** A JSON string with its quotes; every byte outside printable ASCII is escaped, so it is safe in logs and on terminals. */
+/** A JSON string with its quotes; every byte outside printable ASCII is escaped, so it is safe in
+ * logs and on terminals. */
 void sbuf_add_json(struct sbuf *b, struct slice s);
-/** Room for N more bytes, to be filled and then counted by sbuf_commit; NULL (and failed) when over the maximum. */
+/** Room for N more bytes, to be filled and then counted by sbuf_commit; NULL (and failed) when over
+ * the maximum. */
 char *sbuf_reserve(struct sbuf *b, size_t n);
 static inline void sbuf_commit(struct sbuf *b, size_t n)
 {

@@ -1,5 +1,5 @@
-/* Sealing of values at rest, and the keyed hash of placeholders. Contexts are prepared once for each
- * thread: the hash is asked for by requests. */
+/* Sealing of values at rest, and the keyed hash of placeholders. Contexts are prepared once for
+ * each thread: the hash is asked for by requests. */
 #include "base/seal.h"
 
 #include "base/check.h"
@@ -7,9 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
-#include <openssl/core_names.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
@@ -24,8 +24,8 @@
 struct master_key {
     atomic_uint refs;
     unsigned char seal_key[32];
-    /* HMAC as two hashes that have eaten their padded key already: half the work for each placeholder,
-     * and no OpenSSL object is made for a request. */
+    /* HMAC as two hashes that have eaten their padded key already: half the work for each
+     * placeholder, and no OpenSSL object is made for a request. */
     EVP_MD_CTX *inner, *outer;
 };
 
@@ -225,7 +225,8 @@ enum err unseal(const struct master_key *k, const struct seal_place *at, struct 
 enum err placeholder_hash(const struct master_key *k, struct slice placeholder,
                           unsigned char ret[HMAC_SIZE])
 {
-    static _Thread_local EVP_MD_CTX *work; /* one for each thread, kept until it ends with the process */
+    static _Thread_local EVP_MD_CTX
+        *work; /* one for each thread, kept until it ends with the process */
     if (!work && !(work = EVP_MD_CTX_new()))
         return ERR_NOMEM;
     unsigned char mid[32];

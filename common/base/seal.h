@@ -1,4 +1,5 @@
-/* Values at rest: AES-256-GCM under a key derived from the master key, bound to table, row and column. */
+/* Values at rest: AES-256-GCM under a key derived from the master key, bound to table, row and
+ * column. */
 #ifndef BASE_SEAL_H
 #define BASE_SEAL_H
 #include "base/err.h"
@@ -11,14 +12,16 @@
 struct master_key;
 
 void master_key_unref(struct master_key **k);
-/** From exactly 32 bytes: derives (HKDF-SHA256, RFC 5869) one key for sealing and one for placeholder hashes. */
+/** From exactly 32 bytes: derives (HKDF-SHA256, RFC 5869) one key for sealing and one for
+ * placeholder hashes. */
 enum err master_key_new(struct slice bytes, struct master_key **ret) NODISCARD;
-/** Reads a file of exactly 32 bytes that only its owner may read (mode 0600 or stricter), else ERR_PERMISSION,
- *  ERR_NOT_FOUND, ERR_INVALID with a sentence. */
+/** Reads a file of exactly 32 bytes that only its owner may read (mode 0600 or stricter), else
+ * ERR_PERMISSION, ERR_NOT_FOUND, ERR_INVALID with a sentence. */
 enum err master_key_load(const char *path, struct master_key **ret, struct errmsg *msg) NODISCARD;
 struct master_key *master_key_ref(struct master_key *k);
 
-/** Where a sealed value lives; part of the authenticated data, so a row copied elsewhere does not open. */
+/** Where a sealed value lives; part of the authenticated data, so a row copied elsewhere does not
+ * open. */
 struct seal_place {
     const char *table, *row, *column;
 };

@@ -1,4 +1,5 @@
-/* Secrets by reference count. Their memory stays out of core dumps as the whole process does (server). */
+/* Secrets by reference count. Their memory stays out of core dumps as the whole process does
+ * (server). */
 #include "base/secret.h"
 
 #include "base/check.h"

@@ -1,4 +1,5 @@
-/* Bytes that no format, log or core may see: a type of their own, wiped when the last owner lets go. */
+/* Bytes that no format, log or core may see: a type of their own, wiped when the last owner lets
+ * go. */
 #ifndef BASE_SECRET_H
 #define BASE_SECRET_H
 #include "base/err.h"

@@ -41,13 +41,16 @@ size_t slice_search(struct slice s, struct slice needle);
 struct slice slice_sub(struct slice s, size_t from, size_t to);
 /** Without spaces and tabs at either end. */
 struct slice slice_trim(struct slice s);
-/** Cuts the next token up to SEP off *REST; false when nothing is left. Empty tokens are returned. */
+/** Cuts the next token up to SEP off *REST; false when nothing is left. Empty tokens are returned.
+ */
 bool slice_next(struct slice *rest, char sep, struct slice *ret_token);
 /** Decimal digits only (1..19 of them), no sign or space. */
 bool slice_to_u64(struct slice s, uint64_t *ret);
-/** Copies into BUF of SIZE with a NUL; false (BUF untouched) when it does not fit or holds a NUL. */
+/** Copies into BUF of SIZE with a NUL; false (BUF untouched) when it does not fit or holds a NUL.
+ */
 bool slice_copy(struct slice s, char *buf, size_t size);
-/** Matches a pattern in which each * stands for any run of bytes (also none); no other magic, linear in practice. */
+/** Matches a pattern in which each * stands for any run of bytes (also none); no other magic,
+ * linear in practice. */
 bool slice_glob(struct slice pattern, struct slice s);
 
 #endif

@@ -1,7 +1,9 @@
-/* Static configuration: file + environment to one immutable struct, from one option table (options.c). */
+/* Static configuration: file + environment to one immutable struct, from one option table
+ * (options.c). */
 #ifndef CONF_CONF_H
 #define CONF_CONF_H
 #include "base/err.h"
+#include "base/slice.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,7 +15,8 @@ struct conf_list {
     size_t n;
 };
 
-/** All strings are owned by the struct and never NULL; lists may be empty. Times in seconds as in the file. */
+/** All strings are owned by the struct and never NULL; lists may be empty. Times in seconds as in
+ * the file. */
 struct conf {
     struct {
         struct conf_list proxy, proxy_tls; /* "host:port" */
@@ -61,19 +64,25 @@ struct conf {
         char *level, *format, *file;
     } log;
 
-    char *path;       /* the file read, "" when all is default */
-    char *store_path; /* PATH of store.url */
+    char *path;                  /* the file read, "" when all is default */
+    char *store_path;            /* PATH of store.url */
+    struct conf_origin *origins; /* for conf_dump: one for each option of the table */
 };
 
 void conf_destroy(struct conf *c);
 /** Reads PATH (NULL: $CREDSWAP_CONFIG, then data/credswap.conf in a checkout, then
- *  /etc/credswap/credswap.conf; a missing default file means all defaults, a missing named one is an error),
- *  then CREDSWAP_<SECTION>_<KEY> of the environment. Checks types, ranges, addresses and CIDRs; relative paths
- *  stay relative to the working directory.
- *  Errors: ERR_CONFIG with "file:line: what" (or the variable's name). Thread: main, before others start. */
+ *  /etc/credswap/credswap.conf; a missing default file means all defaults, a missing named one is
+ * an error), then CREDSWAP_<SECTION>_<KEY> of the environment. Checks types, ranges, addresses and
+ * CIDRs; relative paths stay relative to the working directory. Errors: ERR_CONFIG with "file:line:
+ * what" (or the variable's name). Thread: main, before others start. */
 enum err conf_load(const char *path, struct conf **ret, struct errmsg *msg) NODISCARD;
+/** The same from TEXT, without the environment; NAME stands in the messages. For tests, and to
+ * judge a file before it is written. */
+enum err conf_parse(struct slice text, const char *name, struct conf **ret,
+                    struct errmsg *msg) NODISCARD;
 /** Prints section.key = value lines (contract syntax); with ORIGIN also where each value came from
- *  (default, file:line, environment variable). parent_proxy's password is masked. JSON when AS_JSON. */
+ *  (default, file:line, environment variable). parent_proxy's password is masked. JSON when
+ * AS_JSON. */
 void conf_dump(const struct conf *c, FILE *out, bool origin, bool as_json);
 /** The sample file with every option, its default and its one-line help. */
 void conf_print_sample(FILE *out);

@@ -115,6 +115,10 @@ bool check_connect_to(struct slice v, const char **ret_why)
         return refuse(ret_why, "has a bad DIALHOST");
     if (part[3].n && (!address_port(part[3], &port) || port == 0))
         return refuse(ret_why, "has a bad DIALPORT");
+    if (part[2].n == 0 && (host.n == 0 || part[0].p[0] == '*'))
+        return refuse(ret_why, "may leave DIALHOST empty for one whole HOST only");
+    if (part[3].n == 0 && part[1].n == 0)
+        return refuse(ret_why, "may leave DIALPORT empty only where PORT is given");
     return part[2].n || part[3].n || refuse(ret_why, "changes neither host nor port");
 }
 

@@ -20,7 +20,7 @@ struct authority {
     char host[HOST_MAX + 1 + 2]; /* lower case, no trailing dot; an IPv6 literal without brackets */
     size_t host_len;
     uint16_t port;
-    bool is_ip;   /* a canonical dotted quad or an IPv6 literal */
+    bool is_ip; /* a canonical dotted quad or an IPv6 literal */
     bool is_ipv6;
 };
 static inline struct slice authority_host(const struct authority *a)
@@ -28,35 +28,46 @@ static inline struct slice authority_host(const struct authority *a)
     return (struct slice){a->host, a->host_len};
 }
 /** Parses "host:port", "[v6]:port"; DEFAULT_PORT when no port is given (0: a port is required).
- *  ERR_INVALID for userinfo, %, #, ?, \, spaces, empty labels, underscores, non-ASCII, signs or spaces in the port, port 0 or > 65535,
- *  labels > 63, a name > 253, and for every spelling of an IPv4 address other than the canonical dotted quad (decimal, octal, hex, short: RFC 6943 3.1.1). */
+ *  ERR_INVALID for userinfo, %, #, ?, \, spaces, empty labels, underscores, non-ASCII, signs or
+ * spaces in the port, port 0 or > 65535, labels > 63, a name > 253, and for every spelling of an
+ * IPv4 address other than the canonical dotted quad (decimal, octal, hex, short: RFC 6943 3.1.1).
+ */
 enum err authority_parse(struct slice text, uint16_t default_port, struct authority *ret) NODISCARD;
 bool authority_eq(const struct authority *a, const struct authority *b);
 /** "host:port" with brackets where needed; BUF of at least HOST_MAX + 10. */
 char *authority_print(const struct authority *a, char *buf, size_t size);
 
-enum verdict { VERDICT_SWAP, VERDICT_TUNNEL, VERDICT_DENY };
+enum verdict {
+    VERDICT_SWAP,
+    VERDICT_TUNNEL,
+    VERDICT_DENY
+};
 struct decision {
     enum verdict verdict;
     const struct snap_rule *rule; /* borrowed from the snapshot; NULL when no rule matched */
-    const char *reason;           /* static: "rule", "port", "default", "address", "swap_domains", ... */
+    const char *reason; /* static: "rule", "port", "default", "address", "swap_domains", ... */
 };
-/** CONNECT or absolute-form authority to a verdict: rules first (exact, then longest pattern), then policy.tunnel. A swap rule outside
- *  swap_domains, or a port outside policy.ports, is DENY. A literal address is checked here too. */
-struct decision policy_decide(const struct policy *p, const struct snapshot *s, const struct authority *a);
+/** CONNECT or absolute-form authority to a verdict: rules first (exact, then longest pattern), then
+ * policy.tunnel. A swap rule outside swap_domains, or a port outside policy.ports, is DENY. A
+ * literal address is checked here too. */
+struct decision policy_decide(const struct policy *p, const struct snapshot *s,
+                              const struct authority *a);
 /** True when HOST is one of swap_domains or below one. */
 bool policy_is_swap_domain(const struct policy *p, struct slice host);
 /** True when PATTERN ("host", "*.x", "*-x", "*") matches HOST (both lower case). */
 bool rule_matches(struct slice pattern, struct slice host);
 
-/** May we dial this address? Deny networks (private, loopback, link-local, CGNAT, multicast, metadata, unspecified, and every IPv6 form that embeds
- *  such an IPv4: mapped, compatible, NAT64, 6to4, Teredo, ISATAP), except allow_networks. Own listeners are given by policy_add_self. */
+/** May we dial this address? Deny networks (private, loopback, link-local, CGNAT, multicast,
+ * metadata, unspecified, and every IPv6 form that embeds such an IPv4: mapped, compatible, NAT64,
+ * 6to4, Teredo, ISATAP), except allow_networks. Own listeners are given by policy_add_self. */
 bool policy_may_dial(const struct policy *p, const struct sockaddr *sa);
 /** May this peer connect to us at all (policy.clients)? */
 bool policy_may_connect(const struct policy *p, const struct sockaddr *sa);
-enum err policy_add_self(struct policy *p, const struct sockaddr *sa) NODISCARD; /* before threads start */
+enum err policy_add_self(struct policy *p,
+                         const struct sockaddr *sa) NODISCARD; /* before threads start */
 
-/** upstream.connect_to: where HOST:PORT is dialled instead, or NULL. The result is exempt from policy_may_dial for that host only. */
+/** upstream.connect_to: where HOST:PORT is dialled instead, or NULL. The result is exempt from
+ * policy_may_dial for that host only. */
 struct connect_to {
     struct authority to;
 };

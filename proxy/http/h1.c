@@ -438,6 +438,15 @@ static void keep_for_later(struct h1 *h, const char *p, size_t n)
         h->keep_alive = false;
 }
 
+void h1_take_rest(struct session *s, struct sbuf *out)
+{
+    struct h1 *h = h1_of(s);
+    sbuf_add(out, h->held.p, h->held.n);
+    sbuf_finish_wipe(&h->held);
+    h->is_open = false;
+    h->rx = RX_DEAD;
+}
+
 static enum err h1_feed(struct session *s, const void *bytes, size_t n)
 {
     struct h1 *h = h1_of(s);
@@ -644,9 +653,12 @@ static void h1_send_continue(struct stream *st)
 static void h1_credit(struct stream *st, size_t n)
 {
     struct h1 *h = h1_of_stream(st);
+    bool was_shut = h->window == 0;
     h->window += n;
     if (h->window > STREAM_WINDOW)
         h->window = STREAM_WINDOW;
+    if (was_shut)
+        h->session.out->readable(h->session.out);
 }
 
 static void h1_reset(struct stream *st)
@@ -655,7 +667,10 @@ static void h1_reset(struct stream *st)
     h->keep_alive = false;
     h->rx = RX_DEAD;
     h->tx = TX_DONE;
+    h->session.is_broken = true;
     close_stream(h, WHY_LOCAL);
+    if (h->session.role == ROLE_SERVER)
+        finish(h);
 }
 
 /* ---- after the bytes have left ---- */

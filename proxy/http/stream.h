@@ -74,6 +74,8 @@ enum role {
 /* Where a session puts bytes for the wire. Implemented by net/pump and by tests. */
 struct outlet {
     void (*put)(struct outlet *o, const void *p, size_t n);
+    /** wants_read() may have become true again. */
+    void (*readable)(struct outlet *o);
     void *owner;
 };
 
@@ -113,7 +115,8 @@ struct session_sink {
     /** Server role: a request begins. The owner sets st->sink and st->owner, or on no memory resets
      * it. */
     void (*on_open)(struct session *s, struct stream *st);
-    /** All is said: the link may be closed once its bytes have left. Server role only. */
+    /** Server role: nothing more will be said. The link goes, cleanly once its bytes have left, or,
+     * when session->is_broken, at once as a cut. */
     void (*on_finished)(struct session *s);
     /** A pipelined request, kept back until its turn, turned out bad (feed says it of all others).
      */
@@ -126,6 +129,7 @@ struct session {
     struct outlet *out;
     void *owner;
     enum role role;
+    bool is_broken; /* a message was broken off: the peer must see a cut, never a clean end */
     struct fault fault;
 };
 
@@ -187,6 +191,10 @@ static inline void session_destroy(struct session *s)
 
 /** Body bytes a session may hand up before credit comes back. */
 #define STREAM_WINDOW (128u * 1024u)
+
+/** Server role, after a CONNECT: moves the bytes behind its head into OUT; the session is of no
+ * more use. */
+void h1_take_rest(struct session *s, struct sbuf *out);
 
 /** HTTP/1.1 session. Borrows OUT, SINK, OWNER. NULL on no memory. */
 struct session *h1_create(enum role role, const struct session_limits *limits, struct outlet *out,

@@ -1,0 +1,11 @@
+/* Between the files of net/. */
+#ifndef NET_INTERNAL_H
+#define NET_INTERNAL_H
+#include "net/loop.h"
+
+bool links_init(struct loop *l);
+void links_finish(struct loop *l);
+/* Sends what the pass has put; again until nothing is dirty. */
+void links_flush(struct loop *l);
+
+#endif

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import ssl
+import struct
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import answers  # noqa: E402
 import tokens  # noqa: E402
 from fake import FakeCloud, fake_account  # noqa: E402
+from fakedns import FakeDns  # noqa: E402
 
 from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import padding  # noqa: E402
@@ -443,6 +445,24 @@ class SelfTest(unittest.TestCase):
         self.cloud.fail("400", host=OAUTH, error="invalid_grant", message="Invalid JWT Signature.")
         status, data, _ = self.grant(assertion(self.keys[0]))
         self.assertEqual((status, json.loads(data)["error"]), (400, "invalid_grant"))
+
+    def test_the_name_server(self):
+        def question(name, kind):
+            labels = b"".join(bytes([len(p)]) + p.encode() for p in name.split("."))
+            return b"\x12\x34\x01\x00\x00\x01" + bytes(6) + labels + b"\0" + struct.pack("!HH", kind, 1)
+
+        with FakeDns({"two.test": ["127.0.0.3", "::1", "127.0.0.1"]}) as dns, \
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.settimeout(2)
+            for name, kind, code, addresses in (("two.test", 1, 0, ["127.0.0.3", "127.0.0.1"]), ("two.test", 28, 0, ["::1"]),
+                                                ("none.test", 1, 3, [])):
+                udp.sendto(question(name, kind), ("127.0.0.1", dns.port))
+                reply = udp.recv(4096)
+                self.assertEqual((reply[:2], reply[3] & 15, reply[7]), (b"\x12\x34", code, len(addresses)))
+                for address in addresses:
+                    family = socket.AF_INET if kind == 1 else socket.AF_INET6
+                    self.assertIn(socket.inet_pton(family, address), reply)
+            self.assertEqual([n for n, _ in dns.asked], ["two.test", "two.test", "none.test"])
 
     def test_speed(self):
         """A slow fake would measure itself, not the proxy."""

@@ -1,0 +1,246 @@
+"""The CONNECT port: how real clients ask, tunnels, and the tunnel policy."""
+import base64
+import contextlib
+import hashlib
+import os
+import socket
+import ssl
+import threading
+import unittest
+
+import answers
+import client
+from harness import ALICE, BODY, VERTEX, Lab, LabCase, free_port, until
+
+
+class Echo:
+    """A TCP server that returns what it gets and its end, and counts connections."""
+
+    def __init__(self):
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        self.accepted = 0
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                conn, _ = self.server.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            threading.Thread(target=self.echo, args=(conn,), daemon=True).start()
+
+    @staticmethod
+    def echo(conn):
+        with conn, contextlib.suppress(OSError):
+            while data := conn.recv(65536):
+                conn.sendall(data)
+            conn.shutdown(socket.SHUT_WR)
+
+    def close(self):
+        self.server.close()
+
+
+class Styles(LabCase):
+    LAB = {"accounts": 1, "claude": False}
+
+    def served(self, connect, **how):
+        response = self.lab.ask(connect=connect, token=ALICE, **how)
+        self.assertStatus(response, 200)
+        self.assertEqual(response.body, answers.expected("gemini", "gemini-2.5-pro", BODY))
+
+    def test_http_1_0_without_any_header(self):
+        self.served(f"CONNECT {VERTEX}:443 HTTP/1.0\r\n\r\n".encode())
+
+    def test_host_without_port(self):
+        self.served(f"CONNECT {VERTEX}:443 HTTP/1.1\r\nhost: {VERTEX}\r\nconnection: close\r\n"
+                    "proxy-connection: keep-alive\r\n\r\n".encode())
+
+    def test_curls_way(self):
+        self.served(f"CONNECT {VERTEX}:443 HTTP/1.1\r\nHost: {VERTEX}:443\r\nUser-Agent: curl/7.88.1\r\n"
+                    "Proxy-Connection: Keep-Alive\r\n\r\n".encode())
+
+    def test_the_answer_to_connect_has_no_body_framing(self):
+        with self.lab.tunnel(tls=False) as tunnel:
+            names = {n for n, _ in tunnel.connect_headers}
+            self.assertEqual(tunnel.connect_status, 200)
+            self.assertFalse(names & {"content-length", "transfer-encoding"})
+
+    def test_client_hello_in_the_same_segment(self):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = client.trusting(self.lab.ca).wrap_bio(incoming, outgoing, server_hostname=VERTEX)
+        with self.assertRaises(ssl.SSLWantReadError):
+            tls.do_handshake()
+        with contextlib.closing(socket.create_connection(("127.0.0.1", self.lab.port), timeout=10)) as sock:
+            sock.sendall(f"CONNECT {VERTEX}:443 HTTP/1.1\r\nHost: {VERTEX}\r\n\r\n".encode() + outgoing.read())
+            reader = client.Reader(sock)
+            self.assertEqual(reader.head()[1], 200)
+            incoming.write(reader.buf)
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    if outgoing.pending:
+                        sock.sendall(outgoing.read())
+                    data = sock.recv(65536)
+                    self.assertTrue(data, "closed during the handshake")
+                    incoming.write(data)
+            self.assertEqual(tls.getpeercert()["subjectAltName"], (("DNS", VERTEX),))
+
+    def test_head_in_single_bytes(self):
+        with contextlib.closing(socket.create_connection(("127.0.0.1", self.lab.port), timeout=10)) as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for byte in f"CONNECT {VERTEX}:443 HTTP/1.1\r\nHost: {VERTEX}:443\r\n\r\n".encode():
+                sock.sendall(bytes([byte]))
+            self.assertEqual(client.Reader(sock).head()[1], 200)
+
+    def test_alpn(self):
+        for offered, chosen in (([], None), (["http/1.1"], "http/1.1"), (["h2", "http/1.1"], ("h2", "http/1.1")),
+                                (["http/1.1", "h2"], ("h2", "http/1.1"))):
+            with self.subTest(offered=offered):
+                with self.lab.tunnel(alpn=offered) as tunnel:
+                    got = tunnel.tls.selected_alpn_protocol()
+                    self.assertIn(got, chosen if isinstance(chosen, tuple) else (chosen,))
+
+    def test_old_tls_is_refused(self):
+        context = client.trusting(self.lab.ca)
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+        with self.assertRaises((ssl.SSLError, ConnectionError)):
+            self.lab.tunnel(context=context)
+
+    def test_malformed_connects_are_400_and_closed(self):
+        host = f"{VERTEX}:443"
+        for data in (f"CONNECT {host}\r\n\r\n", f"CONNECT {host} HTTP/2.0\r\n\r\n", f"CONNECT  {host} HTTP/1.1\r\n\r\n",
+                     f"CONNECT {host} HTTP/1.1\r\nHost : x\r\n\r\n", f"CONNECT {host} HTTP/1.1\r\nHost: x\r\n y\r\n\r\n",
+                     f"CONNECT {host} HTTP/1.1\r\nHost: {host}\r\nHost: {host}\r\n\r\n", f"connect {host} HTTP/1.1\r\n\r\n",
+                     f"CONNECT {host} HTTP/1.1\nHost: {host}\n\n", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + "\x00" * 60,
+                     f"CONNECT {host} HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"):
+            with self.subTest(data=data):
+                with contextlib.closing(socket.create_connection(("127.0.0.1", self.lab.port), timeout=8)) as sock:
+                    sock.sendall(data.encode("latin-1"))
+                    reader = client.Reader(sock)
+                    got = reader.rest()
+                    self.assertTrue(reader.eof, "stays open")
+                    self.assertTrue(not got or 400 <= int(got[9:12]) <= 505, got[:200])
+
+
+class ProxyAuth(LabCase):
+    LAB = {"accounts": 1, "claude": False, "conf": {"policy": {"proxy_auth": "required"}}}
+
+    def test_407_keeps_the_connection_for_a_second_try(self):
+        basic = base64.b64encode(f"alice:{ALICE}".encode()).decode()
+        head = f"CONNECT {VERTEX}:443 HTTP/1.1\r\nHost: {VERTEX}:443\r\n"
+        with contextlib.closing(socket.create_connection(("127.0.0.1", self.lab.port), timeout=10)) as sock:
+            reader = client.Reader(sock)
+            sock.sendall((head + "\r\n").encode())
+            refusal = reader.response("CONNECT")
+            self.assertStatus(refusal, 407)
+            self.assertTrue(refusal.one("proxy-authenticate").lower().startswith("basic"))
+            self.assertIsNotNone(refusal.one("content-length"))
+            self.assertIn("credswap", refusal.one("proxy-status"))
+            sock.sendall((head + f"Proxy-Authorization: Basic {basic}\r\n\r\n").encode())
+            self.assertEqual(reader.head()[1], 200)
+
+    def test_wrong_credentials_are_407_again(self):
+        wrong = base64.b64encode(b"alice:gemini-wrong").decode()
+        connect = f"CONNECT {VERTEX}:443 HTTP/1.1\r\nHost: {VERTEX}\r\nProxy-Authorization: Basic {wrong}\r\n\r\n".encode()
+        with self.lab.tunnel(connect=connect) as tunnel:
+            self.assertEqual(tunnel.connect_status, 407)
+        self.assertNothingForwarded()
+
+
+class Tunnels(LabCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.echo = Echo()
+        cls.lab = Lab(accounts=1, claude=False, connect_to=[f"echo.test:443:127.0.0.1:{cls.echo.port}",
+                                                            f"dead.test:443:127.0.0.1:{free_port()}"])
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.echo.close()
+        super().tearDownClass()
+
+    def test_bytes_both_ways_with_half_close(self):
+        data = os.urandom(5_000_000)
+        with self.lab.tunnel("echo.test", tls=False) as tunnel:
+            self.assertEqual(tunnel.connect_status, 200)
+
+            def send():
+                tunnel.sock.sendall(data)
+                tunnel.sock.shutdown(socket.SHUT_WR)
+            sender = threading.Thread(target=send)
+            sender.start()
+            got = tunnel.reader.rest()
+            sender.join()
+            self.assertTrue(tunnel.reader.eof)
+            self.assertEqual(hashlib.sha256(got).digest(), hashlib.sha256(data).digest())
+
+    def test_early_bytes_reach_the_target(self):
+        connect = b"CONNECT echo.test:443 HTTP/1.1\r\nHost: echo.test:443\r\n\r\nearly bytes"
+        with self.lab.tunnel("echo.test", connect=connect, tls=False) as tunnel:
+            self.assertEqual(tunnel.reader.exactly(11), b"early bytes")
+
+    def test_many_tunnels_at_once(self):
+        tunnels = [self.lab.tunnel("echo.test", tls=False) for _ in range(60)]
+        for number, tunnel in enumerate(tunnels):
+            tunnel.send(b"%4d" % number * 100)
+        for number, tunnel in enumerate(tunnels):
+            self.assertEqual(tunnel.reader.exactly(400), b"%4d" % number * 100)
+            tunnel.close()
+
+    def test_the_certificate_inside_a_tunnel_is_the_targets_own(self):
+        with self.lab.tunnel("tunnel.test", context=client.trusting(self.lab.cloud.ca)) as tunnel:
+            response = tunnel.ask("POST", "/v1/messages?x=1", b"hello", [("authorization", "Bearer " + ALICE)])
+            self.assertEqual(response.body, answers.echo("POST", "/v1/messages?x=1", b"hello"))
+            self.assertIsNone(response.one("x-credswap-request-id"))
+
+    def test_a_dead_target_is_502(self):
+        with self.lab.tunnel("dead.test", tls=False) as tunnel:
+            response = tunnel.refusal()
+            self.assertStatus(response, 502)
+            self.assertIn("credswap", response.one("proxy-status"))
+            self.assertIn("text/plain", response.one("content-type"))
+
+    def test_plain_http_through_the_proxy(self):
+        done = self.lab.curl("-o", os.devnull, "-w", "%{http_code}", "http://127.0.0.1:9/", http_proxy=f"http://127.0.0.1:{self.lab.port}")
+        self.assertEqual(done.stdout, b"403")
+
+
+class Policy(LabCase):
+    """tunnel = list: only hosts with a tunnel rule; deny rules win."""
+
+    LAB = {"accounts": 1, "claude": False, "conf": {"policy": {"tunnel": "list"}}}
+
+    def connect(self, host):
+        with contextlib.closing(self.lab.tunnel(host, tls=False)) as tunnel:
+            return tunnel.connect_status, None if tunnel.connect_status == 200 else tunnel.refusal()
+
+    def test_only_listed_hosts(self):
+        status, response = self.connect("tunnel.test")
+        self.assertEqual(status, 403)
+        self.assertIn("credswap", response.one("proxy-status"))
+        self.lab.cs("host", "set", "tunnel.test", "tunnel")
+        self.assertTrue(until(lambda: self.connect("tunnel.test")[0] == 200, 2))
+        self.lab.cs("host", "set", "tunnel.test", "deny")
+        self.assertTrue(until(lambda: self.connect("tunnel.test")[0] == 403, 2))
+        self.lab.cs("host", "rm", "tunnel.test")
+        self.assertEqual(self.connect("other.test")[0], 403)
+        self.assertStatus(self.lab.ask(token=ALICE), 200)
+
+
+class Deny(LabCase):
+    LAB = {"accounts": 1, "claude": False, "conf": {"policy": {"tunnel": "deny"}}}
+
+    def test_nothing_but_swap_hosts(self):
+        with contextlib.closing(self.lab.tunnel("tunnel.test", tls=False)) as tunnel:
+            self.assertEqual(tunnel.connect_status, 403)
+        self.assertStatus(self.lab.ask(token=ALICE), 200)
+
+
+if __name__ == "__main__":
+    unittest.main()

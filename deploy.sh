@@ -1,0 +1,862 @@
+#!/usr/bin/env bash
+# The one entry for a person: ./deploy.sh help
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+PYTHON=/usr/bin/python3 # the distribution's: it is the one that sees python3-cryptography
+RELEASE=build/release
+RUN=data/run
+PID_FILE=$RUN/credswapd.pid
+DEMO_PID_FILE=$RUN/demo.pid
+OUT_LOG=$RUN/credswapd.log # what the daemon says on stderr
+IN_DOCKER=false
+JOBS=$(nproc 2>/dev/null || echo 2)
+
+usage() {
+  cat <<'TXT'
+usage: ./deploy.sh VERB
+
+  check              what is present and missing; exit 0 only when start would work
+  build              release build: build/release/credswapd, build/release/credswap
+  demo [--keep]      a proxy on a throw-away store against a fake cloud on loopback, with real requests
+  start stop restart status logs
+                     the real thing in the background (logs -f follows)
+  test [--quick]     install the test tools, build with sanitizers, run every test (--quick: the inner loop)
+  bench              run the benchmarks and print the table
+  clean [--yes]      stop, remove build output and cached tokens; keys, CA and accounts stay
+  help               this
+
+  --docker           with build, start, stop, restart, status, logs: the same with docker compose
+Settings: data/credswap.conf, or the file that CREDSWAP_CONFIG names. What is missing is installed with apt.
+TXT
+}
+
+say() { printf '%s\n' "$*"; }
+step() { printf '\n== %s\n' "$*"; }
+warn() { printf 'deploy.sh: %s\n' "$*" >&2; }
+die() {
+  warn "$*"
+  exit 1
+}
+
+# ---- packages ----------------------------------------------------------------------------------
+
+os_release() { sed -n "s/^$1=\"\{0,1\}\([^\"]*\)\"\{0,1\}$/\1/p" /etc/os-release 2>/dev/null || true; }
+is_debian() { command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; }
+
+packages_for() { # build | run | demo | test
+  local llhttp=libllhttp-dev
+  [ "$(os_release VERSION_ID)" != 12 ] || llhttp=node-llhttp # its C sources are compiled in
+  local build="cmake ninja-build gcc libc6-dev pkg-config libevent-dev libssl-dev libcurl4-openssl-dev libcjson-dev
+    libncurses-dev libsqlite3-dev libnghttp2-dev libconfuse-dev libc-ares-dev libsystemd-dev $llhttp"
+  local run="ca-certificates openssl curl python3"
+  case $1 in
+  build) echo "$build" ;;
+  run) echo "$build $run" ;;
+  demo) echo "$build $run python3-cryptography" ;;
+  test) echo "$build $run python3-cryptography libcmocka-dev clang clang-format clang-tidy cppcheck shellcheck mandoc
+    sqlite3 git zsh fish nghttp2-client procps" ;;
+  esac
+}
+
+missing_packages() {
+  local name
+  for name in $(packages_for "$1"); do
+    dpkg-query -W -f '${Status}\n' "$name" 2>/dev/null | grep -q 'ok installed' || printf '%s ' "$name"
+  done
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    die "this needs root: run '$*' as root, or install sudo"
+  fi
+}
+
+need_packages() { # build | run | demo | test
+  if ! is_debian; then
+    warn "this is no Debian: install by yourself what is missing of: $(packages_for "$1" | xargs)"
+    return 0
+  fi
+  local missing
+  missing=$(missing_packages "$1")
+  [ -n "$missing" ] || return 0
+  step "installing: $missing"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+  # shellcheck disable=SC2086 # a list of names
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+}
+
+# ---- building ----------------------------------------------------------------------------------
+
+# PRESET [TARGET ...]: configures once, builds what changed.
+build_preset() {
+  local preset=$1
+  shift
+  if [ ! -f "build/$preset/build.ninja" ]; then
+    cmake --preset "$preset" >"/tmp/credswap-cmake.$$" 2>&1 || {
+      cat "/tmp/credswap-cmake.$$" >&2
+      rm -f "/tmp/credswap-cmake.$$"
+      return 1
+    }
+    rm -f "/tmp/credswap-cmake.$$"
+  fi
+  cmake --build "build/$preset" -j "$JOBS" ${1:+--target "$@"}
+}
+
+is_built() { [ -x $RELEASE/credswapd ] && [ -x $RELEASE/credswap ]; }
+
+build_release() {
+  need_packages "${1:-build}"
+  build_preset release
+  is_built || die "the build made no $RELEASE/credswapd or $RELEASE/credswap"
+}
+
+cmd_build() {
+  build_release
+  say "built $RELEASE/credswapd and $RELEASE/credswap ($($RELEASE/credswapd --version 2>/dev/null | head -n 1))"
+}
+
+# ---- the real thing ----------------------------------------------------------------------------
+
+console() { $RELEASE/credswap --no-input "$@"; }
+
+# KEY: a value of the configuration; of a list the first.
+setting() { console config show | sed -n "s/^${1//./\\.} = {\{0,1\}\"\{0,1\}\([^\",}]*\).*$/\1/p"; }
+
+# FILE PROGRAM: the process that FILE names, if it still is that program.
+pid_from() {
+  local pid
+  pid=$(cat "$1" 2>/dev/null) || return 1
+  case $pid in '' | *[!0-9]*) return 1 ;; esac
+  tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -q -- "$2" || return 1
+  echo "$pid"
+}
+daemon_pid() { pid_from "$PID_FILE" credswapd; }
+
+private_dir() {
+  mkdir -p "$1"
+  chmod 700 "$1"
+}
+
+first_use() {
+  local key cert
+  private_dir $RUN
+  key=$(setting store.master_key_file)
+  cert=$(setting ca.cert)
+  if [ -n "$key" ] && [ ! -e "$key" ] && [ -z "${CREDENTIALS_DIRECTORY-}" ]; then
+    (umask 077 && head -c 32 /dev/urandom >"$key.new" && mv -n "$key.new" "$key")
+    say "made the master key $key: without it the store cannot be read, so keep a copy in a safe place"
+  fi
+  if [ ! -e "$cert" ]; then
+    console ca init
+  fi
+}
+
+import_old_system() {
+  local map=data/map/map-config.json
+  [ -f $map ] || return 0
+  [ "$(console account list --json | tr -d '[:space:]')" = '[]' ] || return 0
+  step "the store is empty: importing $map"
+  local extra=()
+  [ ! -f config/app_config.json ] || extra+=(--app config/app_config.json)
+  compgen -G 'data/jwt/*' >/dev/null && extra+=(--tokens data/jwt)
+  console import $map --keys data/json ${extra[@]+"${extra[@]}"}
+}
+
+client_lines() {
+  local address
+  address=$(setting listen.advertise)
+  [ -n "$address" ] || address=$(setting listen.proxy)
+  cat <<TXT
+
+A client needs a placeholder:   $RELEASE/credswap client add NAME --service gemini
+and these lines:                curl -fsS http://$address/env.sh -o env.sh && . ./env.sh
+More for every kind of client:  http://$address/     (CA sha256: $(sha256sum <"$(setting ca.cert)" | cut -c1-64))
+The dashboard:                  $RELEASE/credswap
+TXT
+}
+
+cmd_start() {
+  local pid
+  if pid=$(daemon_pid); then
+    say "credswapd runs already (pid $pid)"
+    client_lines
+    return 0
+  fi
+  is_built || build_release run
+  first_use
+  $RELEASE/credswapd --check || die "the configuration above must be mended first"
+  import_old_system
+  setsid nohup $RELEASE/credswapd >>$OUT_LOG 2>&1 </dev/null &
+  echo $! >$PID_FILE
+  if ! console wait --ready --timeout 30; then
+    tail -n 20 $OUT_LOG >&2
+    pid=$(daemon_pid) && kill "$pid"
+    rm -f $PID_FILE
+    die "credswapd did not become ready; its last lines are above ($OUT_LOG)"
+  fi
+  say "credswapd is ready (pid $(daemon_pid))"
+  client_lines
+}
+
+# PID SECONDS: TERM, then a second TERM, then KILL.
+end_process() {
+  local pid=$1 left=$(($2 * 10)) signal
+  for signal in TERM TERM KILL; do
+    kill -s $signal "$pid" 2>/dev/null || return 0
+    while [ $left -gt 0 ]; do
+      kill -0 "$pid" 2>/dev/null || return 0
+      sleep 0.1
+      left=$((left - 1))
+    done
+    left=20
+  done
+}
+
+cmd_stop() {
+  local pid stopped=false drain=30
+  if pid=$(pid_from $DEMO_PID_FILE deploy.sh); then
+    end_process "$pid" 30
+    stopped=true
+    say "the demo has stopped"
+  fi
+  if pid=$(daemon_pid); then
+    [ ! -x $RELEASE/credswap ] || drain=$(setting run.drain_timeout || echo 30)
+    end_process "$pid" $((${drain:-30} + 5))
+    rm -f $PID_FILE
+    stopped=true
+    say "credswapd has stopped"
+  fi
+  $stopped || say "nothing is running"
+}
+
+cmd_status() {
+  local pid
+  if ! pid=$(daemon_pid); then
+    say "credswapd is not running (./deploy.sh start)"
+    return 1
+  fi
+  say "credswapd runs (pid $pid)"
+  console status
+}
+
+cmd_logs() {
+  local file=$OUT_LOG named
+  if [ -x $RELEASE/credswap ]; then
+    named=$(setting log.file)
+    case $named in '' | -) ;; *) file=$named ;; esac
+  fi
+  [ -f "$file" ] || die "no log yet: $file"
+  tail -n 200 "$@" "$file"
+}
+
+# ---- docker ------------------------------------------------------------------------------------
+
+DOCKER_UID=10001
+DOCKER_KEY=data/docker/master.key
+
+compose() { docker compose "$@"; }
+
+docker_first_use() {
+  if [ ! -e $DOCKER_KEY ]; then
+    private_dir data/docker
+    (umask 077 && head -c 32 /dev/urandom >$DOCKER_KEY)
+    say "made the master key $DOCKER_KEY: without it the store cannot be read, so keep a copy in a safe place"
+  fi
+  if [ "$(stat -c %u $DOCKER_KEY)" != $DOCKER_UID ]; then # the container's user must read it, nobody else
+    if [ "$(id -u)" = 0 ]; then
+      chown $DOCKER_UID $DOCKER_KEY
+    else
+      docker run --rm --network none --user 0 --entrypoint chown -v "$PWD/data/docker:/keys" credswap:latest \
+        $DOCKER_UID /keys/master.key
+    fi
+  fi
+  compose run --rm --no-deps -T credswap credswap ca show >/dev/null 2>&1 ||
+    compose run --rm --no-deps -T credswap credswap --no-input ca init
+}
+
+cmd_docker() {
+  docker compose version >/dev/null 2>&1 ||
+    die "docker with its compose plugin is needed (Debian 13: apt install docker.io docker-compose; or docker.com)"
+  local verb=$1
+  shift
+  case $verb in
+  build) compose build ;;
+  start)
+    compose build
+    docker_first_use
+    compose up -d --wait --wait-timeout 60 || {
+      compose logs --tail 20 >&2
+      die "the container did not become healthy; its last lines are above"
+    }
+    compose exec -T credswap credswap env --shell sh
+    ;;
+  stop) compose down ;;
+  restart) compose restart ;;
+  status)
+    compose ps
+    compose exec -T credswap credswap status
+    ;;
+  logs) compose logs --tail 200 "$@" ;;
+  *) die "$verb knows no --docker" ;;
+  esac
+}
+
+# ---- check -------------------------------------------------------------------------------------
+
+CHECK_MISSING=0
+present() { printf 'ok       %s\n' "$*"; }
+notice() { printf 'note     %s\n' "$*"; }
+missing() {
+  printf 'MISSING  %s\n' "$*"
+  CHECK_MISSING=$((CHECK_MISSING + 1))
+}
+
+check_tools() {
+  local names
+  if ! is_debian; then
+    notice "no Debian: packages are not looked at"
+  else
+    names=$(missing_packages run)
+    if [ -z "$names" ]; then
+      present "tools and libraries (Debian $(os_release VERSION_ID))"
+    else
+      missing "packages: $names (./deploy.sh build installs them)"
+    fi
+  fi
+  if is_built; then
+    present "$RELEASE/credswapd, $RELEASE/credswap"
+  else
+    notice "not built yet (start builds)"
+  fi
+}
+
+check_configuration() {
+  local file=${CREDSWAP_CONFIG:-data/credswap.conf} out
+  if [ ! -x $RELEASE/credswapd ]; then
+    [ ! -f "$file" ] || notice "$file is there; it is checked once the programs are built"
+  elif out=$($RELEASE/credswapd --check 2>&1); then
+    [ -f "$file" ] || file="all defaults, no $file"
+    present "configuration: $file"
+  else
+    missing "a good configuration: $out"
+  fi
+}
+
+check_ports() {
+  local address host port
+  for address in "$(setting listen.proxy 2>/dev/null || echo 127.0.0.1:3128)" \
+    "$(setting listen.admin 2>/dev/null || echo 127.0.0.1:9180)"; do
+    host=${address%:*} port=${address##*:}
+    [ -n "$port" ] || continue
+    case $host in '' | 0.0.0.0 | '[::]') host=127.0.0.1 ;; esac
+    if ! (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
+      present "port $address is free"
+    elif daemon_pid >/dev/null; then
+      present "port $address is ours"
+    else
+      missing "port $address: something else listens there (listen.proxy, listen.admin in the configuration)"
+    fi
+  done
+}
+
+# FILE WHAT: a private file has no rights for others.
+check_private() {
+  local mode
+  mode=$(stat -c %a "$1")
+  case $mode in
+  ?00) present "$2 $1" ;;
+  *) missing "$2 $1 has mode $mode: chmod 600 $1" ;;
+  esac
+}
+
+check_secrets() {
+  local key cert cakey
+  key=$(setting store.master_key_file 2>/dev/null || echo $RUN/master.key)
+  cert=$(setting ca.cert 2>/dev/null || echo certs/ca.pem)
+  cakey=$(setting ca.key 2>/dev/null || echo $RUN/ca.key)
+  if [ -e "$key" ]; then
+    check_private "$key" "master key"
+    [ "$(stat -c %s "$key")" = 32 ] || missing "master key $key: it must have 32 bytes"
+  else
+    notice "no master key yet (start makes $key)"
+  fi
+  if [ ! -e "$cert" ]; then
+    notice "no CA yet (start makes $cert)"
+  elif ! openssl x509 -in "$cert" -noout -checkend 0 >/dev/null 2>&1; then
+    missing "CA $cert does not parse or has expired"
+  elif [ ! -e "$cakey" ]; then
+    missing "CA key $cakey, though $cert is there"
+  else
+    check_private "$cakey" "CA key"
+    present "CA $cert, good until $(openssl x509 -in "$cert" -noout -enddate | cut -d= -f2)"
+  fi
+}
+
+check_database() {
+  local url
+  url=$(setting store.url 2>/dev/null || echo sqlite:$RUN/credswap.db)
+  url=${url#sqlite:}
+  if [ ! -e "$url" ]; then
+    notice "no database yet (start makes $url)"
+    return
+  fi
+  if "$PYTHON" - "$url" <<'PY'
+import sqlite3, sys
+try:
+    db = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True, timeout=5)
+    sys.exit(db.execute("pragma quick_check").fetchone()[0] != "ok")
+except sqlite3.Error:
+    sys.exit(1)
+PY
+  then
+    present "database $url"
+  else
+    missing "database $url is damaged: restore a backup with '$RELEASE/credswap restore FILE'"
+  fi
+}
+
+check_key_files() {
+  local file why
+  compgen -G 'data/json/*.json' >/dev/null || {
+    notice "no key files in data/json (accounts may be in the store already)"
+    return 0
+  }
+  for file in data/json/*.json; do
+    if why=$("$PYTHON" - "$file" 2>&1 <<'PY'
+import json, subprocess, sys
+try:
+    with open(sys.argv[1], encoding="utf-8") as f:
+        key = json.load(f)
+    lacking = [k for k in ("client_email", "private_key", "token_uri", "project_id") if not isinstance(key.get(k), str)]
+    if key.get("type") != "service_account" or lacking:
+        sys.exit("not a service-account key" + (": lacks " + ", ".join(lacking) if lacking else ""))
+    if subprocess.run(["openssl", "pkey", "-noout"], input=key["private_key"].encode(), capture_output=True).returncode:
+        sys.exit("its private key does not parse")
+except (OSError, ValueError) as error:
+    sys.exit(type(error).__name__ + ": not readable JSON")
+PY
+    ); then
+      check_private "$file" "key file"
+    else
+      missing "key file $file: $why"
+    fi
+  done
+}
+
+check_clock() {
+  # Signed assertions fail when the clock is minutes off.
+  if [ "$(date +%s)" -lt 1735689600 ]; then
+    missing "the clock says $(date -u +%F): signed tokens would be refused"
+  elif [ "$(timedatectl show -p NTPSynchronized --value 2>/dev/null)" = no ]; then
+    notice "the clock ($(date -u +%FT%TZ)) is not synchronised; more than a minute off, and token requests fail"
+  else
+    present "clock $(date -u +%FT%TZ)"
+  fi
+}
+
+cmd_check() {
+  check_tools
+  if [ -x "$PYTHON" ] && command -v openssl >/dev/null; then
+    check_configuration
+    check_secrets
+    check_database
+    check_key_files
+  fi
+  check_ports
+  check_clock
+  if [ $CHECK_MISSING -gt 0 ]; then
+    say "$CHECK_MISSING missing"
+    return 1
+  fi
+  say "start would work"
+}
+
+# ---- demo --------------------------------------------------------------------------------------
+
+DEMO_DIR=
+DEMO_CLOUD= # process ids; setsid: a Ctrl-C is for this script alone
+DEMO_DAEMON=
+DEMO_FAILED=0
+# Made at run time, for this run only.
+DEMO_GEMINI=
+DEMO_CLAUDE=
+
+demo_console() { $RELEASE/credswap --config "$DEMO_DIR/credswap.conf" "$@"; }
+demo_control() { # METHOD PATH [JSON]
+  curl -fsS --noproxy '*' -X "$1" ${3:+--data "$3"} "http://127.0.0.1:$DEMO_CONTROL$2"
+}
+demo_bad() {
+  DEMO_FAILED=$((DEMO_FAILED + 1))
+  say "   WRONG: $*"
+}
+mask() { printf '%s' "${1:0:14}...($((${#1})) bytes)"; }
+
+demo_end() {
+  local status=0
+  trap '' INT TERM
+  if [ -n "$DEMO_DAEMON" ]; then
+    kill "$DEMO_DAEMON" 2>/dev/null || true
+    wait "$DEMO_DAEMON" || status=$?
+    DEMO_DAEMON=
+    [ $status = 0 ] || warn "credswapd ended with status $status"
+  fi
+  if [ -n "$DEMO_CLOUD" ]; then
+    kill "$DEMO_CLOUD" 2>/dev/null || true
+    wait "$DEMO_CLOUD" 2>/dev/null || true
+    DEMO_CLOUD=
+  fi
+  [ -z "$DEMO_DIR" ] || rm -rf "$DEMO_DIR"
+  DEMO_DIR=
+  rm -f $DEMO_PID_FILE
+  return $status
+}
+
+free_ports() { # N
+  "$PYTHON" - "$1" <<'PY'
+import socket, sys
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+print(*(s.getsockname()[1] for s in held))
+PY
+}
+
+demo_start_cloud() {
+  local key line
+  key=demo-$(openssl rand -hex 20)
+  printf '%s' "$key" >"$DEMO_DIR/claude.key"
+  mkfifo "$DEMO_DIR/cloud.out"
+  setsid "$PYTHON" tests/fakes/cloud.py --dir "$DEMO_DIR/cloud" --accounts 2 --no-stdin \
+    --api-key "api.anthropic.com=$key" >"$DEMO_DIR/cloud.out" 2>"$DEMO_DIR/cloud.err" &
+  DEMO_CLOUD=$!
+  read -r -t 30 line <"$DEMO_DIR/cloud.out" || die "the fake cloud did not start: $(cat "$DEMO_DIR/cloud.err")"
+  DEMO_PORT=$(json_get "$line" 'd["ports"]["main"]')
+  DEMO_CONTROL=$(json_get "$line" 'd["ports"]["control"]')
+}
+
+# JSON EXPRESSION: prints the Python EXPRESSION over d.
+json_get() { "$PYTHON" -c 'import json, sys; d = json.loads(sys.argv[1]); print(eval(sys.argv[2]))' "$1" "$2"; }
+
+demo_configure() {
+  local proxy admin host targets=
+  read -r proxy admin <<<"$(free_ports 2)"
+  DEMO_PROXY=127.0.0.1:$proxy
+  for host in generativelanguage.googleapis.com '*-aiplatform.googleapis.com' oauth2.googleapis.com api.anthropic.com; do
+    targets+="${targets:+, }\"$host:443:127.0.0.1:$DEMO_PORT\""
+  done
+  cat >"$DEMO_DIR/credswap.conf" <<CONF
+listen {
+  proxy = {"$DEMO_PROXY"}
+  admin = "127.0.0.1:$admin"
+  socket = "$DEMO_DIR/credswap.sock"
+}
+store {
+  url = "sqlite:$DEMO_DIR/credswap.db"
+  master_key_file = "$DEMO_DIR/master.key"
+}
+ca {
+  cert = "$DEMO_DIR/ca.pem"
+  key = "$DEMO_DIR/ca.key"
+}
+upstream {
+  ca_file = "$DEMO_DIR/cloud/ca.pem"
+  connect_to = {$targets}
+}
+log { file = "$DEMO_DIR/log" }
+CONF
+  head -c 32 /dev/urandom >"$DEMO_DIR/master.key"
+  DEMO_GEMINI=gemini-demo-$(openssl rand -hex 12)
+  DEMO_CLAUDE=claude-demo-$(openssl rand -hex 12)
+  demo_console ca init >/dev/null
+  demo_console account add "$DEMO_DIR/cloud/accounts/acct-1.json" --name acct-1 --pool gemini --weight 1 >/dev/null
+  demo_console account add "$DEMO_DIR/cloud/accounts/acct-2.json" --name acct-2 --pool gemini --weight 1 >/dev/null
+  demo_console account add --kind api-key --host api.anthropic.com --name claude-key --pool claude - \
+    <"$DEMO_DIR/claude.key" >/dev/null
+  printf %s "$DEMO_GEMINI" | demo_console client add alice --service gemini --token - >/dev/null
+  printf %s "$DEMO_CLAUDE" | demo_console client add bob --service claude --token - >/dev/null
+  demo_control POST /register "{\"placeholders\": [\"$DEMO_GEMINI\", \"$DEMO_CLAUDE\"]}" >/dev/null
+}
+
+# TITLE KIND MODEL HEADER PLACEHOLDER URL BODY: one request through HTTPS_PROXY; KIND says what the cloud must have answered.
+demo_ask() {
+  local title=$1 kind=$2 model=$3 header=$4 placeholder=$5 url=$6 body=$7 status rows
+  rows=$(demo_control GET /log | "$PYTHON" -c 'import json, sys; print(max((r["n"] for r in json.load(sys.stdin)), default=0))')
+  say ""
+  say "-- $title"
+  say "   curl $url"
+  say "   went in:        $header: $(mask "$placeholder")"
+  status=$(HTTPS_PROXY=http://$DEMO_PROXY curl -sS -m 30 -N --noproxy '' --cacert "$DEMO_DIR/ca.pem" -H 'content-type: application/json' \
+    -H 'anthropic-version: 2023-06-01' -H @- --data "$body" -o "$DEMO_DIR/answer" -w '%{http_code}' "$url" \
+    <<<"$header: $placeholder" || true)
+  [ "$status" = 200 ] || demo_bad "status $status: $(head -c 300 "$DEMO_DIR/answer" 2>/dev/null)"
+  demo_control GET /log >"$DEMO_DIR/seen"
+  "$PYTHON" - "$rows" "$kind" "$model" "$body" "$DEMO_DIR" <<'PY' || DEMO_FAILED=$((DEMO_FAILED + 1))
+import json, sys
+sys.path.insert(0, "tests/fakes")
+import answers
+after, kind, model, body, place = int(sys.argv[1]), *sys.argv[2:6]
+good = True
+for row in json.load(open(place + "/seen")):
+    if row["n"] <= after or row["host"] == "oauth2.googleapis.com":
+        continue
+    names = ("authorization", "x-api-key", "x-goog-api-key")
+    held = [line for line in row["head"].split("\r\n") if line.split(":")[0].lower() in names]
+    print(f"   the cloud saw:  {'; '.join(held)}")
+    print(f"   as account:     {row['account']}, and answered {row['status']}")
+with open(place + "/answer", "rb") as f:
+    got = f.read()
+if got != answers.expected(kind, model, body.encode()):
+    print(f"   WRONG: the answer differs from what the cloud sent: {got[:200]!r}")
+    good = False
+text = got.decode(errors="replace")
+print(f"   came back:      {len(got)} bytes{', %d events' % text.count('data:') if 'sse' in kind else ''}, byte for byte the cloud's answer"
+      if good else "")
+sys.exit(not good)
+PY
+}
+
+demo_requests() {
+  local google=https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-pro
+  local vertex=https://us-central1-aiplatform.googleapis.com/v1/projects/my-project/locations/us-central1/publishers/google/models/gemini-2.5-pro
+  local claude=https://api.anthropic.com/v1/messages
+  local ask='{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}'
+  local chat='"max_tokens":64,"messages":[{"role":"user","content":"hello"}]'
+  demo_ask "Gemini API, plain" gemini gemini-2.5-pro x-goog-api-key "$DEMO_GEMINI" "$google:generateContent" "$ask"
+  demo_ask "Gemini on Vertex AI, streamed" gemini-sse gemini-2.5-pro Authorization "Bearer $DEMO_GEMINI" \
+    "$vertex:streamGenerateContent?alt=sse" "$ask"
+  demo_ask "Claude, plain" claude claude-sonnet-4-5 x-api-key "$DEMO_CLAUDE" $claude "{\"model\":\"claude-sonnet-4-5\",$chat}"
+  demo_ask "Claude, streamed" claude-sse claude-sonnet-4-5 x-api-key "$DEMO_CLAUDE" $claude \
+    "{\"model\":\"claude-sonnet-4-5\",\"stream\":true,$chat}"
+
+  demo_control POST /fail '{"kind": "429", "host": "*aiplatform*", "times": 1}' >/dev/null
+  demo_ask "failover: the first account that is asked answers 429" gemini gemini-2.5-pro Authorization "Bearer $DEMO_GEMINI" \
+    "$vertex:generateContent" "$ask"
+  [ "$("$PYTHON" -c 'import json, sys
+rows = [r for r in json.load(open(sys.argv[1])) if r["host"] != "oauth2.googleapis.com"][-2:]
+print([r["status"] for r in rows] == [429, 200] and rows[0]["account"] != rows[1]["account"])' "$DEMO_DIR/seen")" = True ] ||
+    demo_bad "the second account did not take over"
+
+  say ""
+  say "-- what a careful proxy never does (a placeholder or a foreign credential reaching the cloud)"
+  local broken
+  broken=$(demo_control GET /violations)
+  if [ "$broken" = '[]' ]; then say "   none"; else demo_bad "$broken"; fi
+  if grep -qF -e "$DEMO_GEMINI" -e "$DEMO_CLAUDE" -e ya29. -e "$(cat "$DEMO_DIR/claude.key")" "$DEMO_DIR/log" "$DEMO_DIR"/credswap.db*; then
+    demo_bad "a secret stands in the log or in the database"
+  else
+    say "   no secret in the log, none readable in the database"
+  fi
+}
+
+cmd_demo() {
+  local keep=false
+  case ${1-} in
+  '') ;;
+  --keep) keep=true ;;
+  *) usage >&2 && exit 64 ;;
+  esac
+  ! pid_from $DEMO_PID_FILE deploy.sh >/dev/null || die "a demo runs already; ./deploy.sh stop ends it"
+  build_release demo
+  unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY CREDSWAP_CONFIG \
+    SSL_CERT_FILE CURL_CA_BUNDLE
+  private_dir $RUN
+  echo $$ >$DEMO_PID_FILE
+  umask 077
+  DEMO_DIR=$(mktemp -d /tmp/credswap-demo.XXXXXX)
+  trap 'demo_end || true' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+
+  step "a fake cloud on loopback, a proxy on a throw-away store"
+  demo_start_cloud
+  demo_configure
+  setsid $RELEASE/credswapd --config "$DEMO_DIR/credswap.conf" >"$DEMO_DIR/out" 2>&1 &
+  DEMO_DAEMON=$!
+  demo_console wait --ready --timeout 30 || die "credswapd did not become ready: $(tail -n 5 "$DEMO_DIR/out" "$DEMO_DIR/log" 2>/dev/null)"
+  say "   fake cloud on 127.0.0.1:$DEMO_PORT, proxy on $DEMO_PROXY, accounts acct-1 and acct-2 (Google), claude-key (Anthropic)"
+  say "   clients: alice may use Gemini, bob may use Claude"
+
+  step "requests"
+  demo_requests
+  step "the console's view"
+  demo_console account list || DEMO_FAILED=$((DEMO_FAILED + 1))
+  demo_console usage || DEMO_FAILED=$((DEMO_FAILED + 1))
+  say ""
+  say "The full-screen dashboard on this demo (while it runs: ./deploy.sh demo --keep):"
+  say "   $RELEASE/credswap --config $DEMO_DIR/credswap.conf"
+  if $keep; then
+    say ""
+    say "Running until Ctrl-C or ./deploy.sh stop. Try: HTTPS_PROXY=http://$DEMO_PROXY curl --cacert $DEMO_DIR/ca.pem ..."
+    trap 'demo_finish' INT TERM
+    while kill -0 "$DEMO_DAEMON" 2>/dev/null; do sleep 1; done
+    die "credswapd ended by itself"
+  fi
+  demo_finish
+}
+
+demo_finish() {
+  step "stopping"
+  demo_end || DEMO_FAILED=$((DEMO_FAILED + 1))
+  if [ $DEMO_FAILED -gt 0 ]; then
+    say "$DEMO_FAILED of the demo's answers were wrong"
+    exit 1
+  fi
+  say "every answer was right"
+  exit 0
+}
+
+# ---- test --------------------------------------------------------------------------------------
+
+TEST_PASSED=0
+TEST_FAILED=0
+TEST_SUMMARY=
+
+# NAME COMMAND...: runs it, counts its "N passed, N failed" (or ctest's own words); no count: the exit status is one test.
+tally() {
+  local name=$1 log=build/test-logs/$1.log status=0 line passed failed start=$SECONDS
+  shift
+  step "$name"
+  "$@" 2>&1 | tee "$log" || status=$?
+  line=$(grep -E '^[0-9]+ passed, [0-9]+ failed|^[0-9]+% tests passed, [0-9]+ tests failed out of [0-9]+' "$log" | tail -n 1 || true)
+  case $line in
+  *"out of "*)
+    failed=${line#*passed, } passed=${line##*out of }
+    failed=${failed%% *}
+    passed=$((passed - failed))
+    ;;
+  *passed*)
+    failed=${line#*passed, } passed=${line%% *}
+    failed=${failed%% *}
+    ;;
+  *)
+    passed=$((status == 0)) failed=0
+    ;;
+  esac
+  [ $status = 0 ] || [ "$failed" -gt 0 ] || failed=1
+  TEST_PASSED=$((TEST_PASSED + passed))
+  TEST_FAILED=$((TEST_FAILED + failed))
+  TEST_SUMMARY+=$(printf '%-18s %5d passed %5d failed %6d s' "$name" "$passed" "$failed" $((SECONDS - start)))$'\n'
+  [ "$failed" = 0 ]
+}
+
+# Sanitizers of gcc 12 want a fixed memory layout on recent kernels.
+fixed_layout() {
+  if setarch "$(uname -m)" -R true 2>/dev/null; then
+    setarch "$(uname -m)" -R "$@"
+  else
+    "$@"
+  fi
+}
+
+run_ctest() { fixed_layout ctest --test-dir build/debug --output-on-failure -j "$JOBS" --no-tests=error; }
+run_e2e() { # PRESET [--quick]
+  local preset=$1
+  shift
+  CREDSWAP_BUILD=build/$preset fixed_layout "$PYTHON" tests/e2e/run.py "$@"
+}
+
+cmd_test() {
+  local quick=false
+  case ${1-} in
+  '') ;;
+  --quick) quick=true ;;
+  *) usage >&2 && exit 64 ;;
+  esac
+  need_packages test
+  mkdir -p build/test-logs
+  tally build-debug build_preset debug && {
+    tally ctest run_ctest || true
+    if $quick; then
+      tally e2e-asan run_e2e debug --quick || true
+    else
+      tally e2e-asan run_e2e debug || true
+    fi
+  }
+  tally lint "$PYTHON" tests/lint/run.py || true
+  if ! $quick; then
+    tally analyze tests/lint/analyze.sh build/debug || true
+    tally build-tsan build_preset tsan credswapd credswap && {
+      tally e2e-tsan run_e2e tsan --quick || true
+    }
+  fi
+  step "summary"
+  printf '%s' "$TEST_SUMMARY"
+  say "$TEST_PASSED passed, $TEST_FAILED failed"
+  [ $TEST_FAILED = 0 ]
+}
+
+# ---- bench, clean ------------------------------------------------------------------------------
+
+cmd_bench() {
+  [ -f bench/run.sh ] || die "bench/run.sh is missing from this tree"
+  build_release demo
+  bash bench/run.sh "$@"
+}
+
+forget_tokens() { # of the store that the configuration names
+  local url
+  url=$(setting store.url 2>/dev/null || echo sqlite:$RUN/credswap.db)
+  url=${url#sqlite:}
+  [ -f "$url" ] || return 0
+  "$PYTHON" - "$url" <<'PY'
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1], timeout=5) as db:
+    print(f"forgot {db.execute('delete from token').rowcount} cached tokens")
+PY
+}
+
+cmd_clean() {
+  local answer=
+  case ${1-} in
+  --yes) answer=y ;;
+  '') [ ! -t 0 ] || read -r -p 'Stop everything, remove build/ and the cached tokens? (keys, CA and accounts stay) [y/N] ' answer ;;
+  *) usage >&2 && exit 64 ;;
+  esac
+  case $answer in
+  y | Y | yes) ;;
+  *) die "nothing was removed (--yes skips the question)" ;;
+  esac
+  cmd_stop
+  forget_tokens
+  rm -rf build
+  say "removed build/"
+}
+
+# ---- main --------------------------------------------------------------------------------------
+
+main() {
+  local arguments=() word
+  for word in "$@"; do
+    if [ "$word" = --docker ]; then IN_DOCKER=true; else arguments+=("$word"); fi
+  done
+  set -- ${arguments[@]+"${arguments[@]}"}
+  local verb=${1-help}
+  [ $# = 0 ] || shift
+  if $IN_DOCKER; then
+    cmd_docker "$verb" "$@"
+    return
+  fi
+  case $verb in
+  check) cmd_check ;;
+  build) cmd_build ;;
+  demo) cmd_demo "$@" ;;
+  start) cmd_start ;;
+  stop) cmd_stop ;;
+  restart) cmd_stop && cmd_start ;;
+  status) cmd_status ;;
+  logs) cmd_logs "$@" ;;
+  test) cmd_test "$@" ;;
+  bench) cmd_bench "$@" ;;
+  clean) cmd_clean "$@" ;;
+  help | -h | --help) usage ;;
+  *)
+    usage >&2
+    exit 64
+    ;;
+  esac
+}
+
+main "$@"

@@ -1,4 +1,5 @@
-/* Certificates kept ready and TLS contexts: one set for each worker, so that OpenSSL's locks stay uncontended. */
+/* Certificates kept ready and TLS contexts: one set for each worker, so that OpenSSL's locks stay
+ * uncontended. */
 #ifndef TLS_TLS_H
 #define TLS_TLS_H
 #include "base/err.h"
@@ -9,14 +10,16 @@
 
 struct keeper;
 
-/* Shared by all workers: the process-wide P-256 leaf key, minted leaves (bounded, by host), ticket keys. */
+/* Shared by all workers: the process-wide P-256 leaf key, minted leaves (bounded, by host), ticket
+ * keys. */
 struct leaf_cache;
 enum err leaf_cache_create(struct keeper *k, struct leaf_cache **ret, struct errmsg *msg) NODISCARD;
 void leaf_cache_destroy(struct leaf_cache *c);
-/** The leaf for HOST, minted on first use and again when less than a third of its life is left. +1 reference.
- *  Thread: any (a lock; workers keep contexts, so this is rare). */
+/** The leaf for HOST, minted on first use and again when less than a third of its life is left. +1
+ * reference. Thread: any (a lock; workers keep contexts, so this is rare). */
 enum err leaf_get(struct leaf_cache *c, struct slice host, X509 **ret) NODISCARD;
-/** New ticket keys from now on (tickets of the keys before stay good until the next rotation). Main calls it twice a day. */
+/** New ticket keys from now on (tickets of the keys before stay good until the next rotation). Main
+ * calls it twice a day. */
 void leaf_cache_rotate_tickets(struct leaf_cache *c);
 
 /* One for each worker. Not thread-safe. */
@@ -25,21 +28,26 @@ struct tls_conf {
     struct leaf_cache *leaves;
     const char *upstream_ca_file; /* "" : the system's roots */
 };
-enum err tls_ctxs_create(const struct tls_conf *c, struct tls_ctxs **ret, struct errmsg *msg) NODISCARD;
+enum err tls_ctxs_create(const struct tls_conf *c, struct tls_ctxs **ret,
+                         struct errmsg *msg) NODISCARD;
 void tls_ctxs_destroy(struct tls_ctxs *t);
-/** The ready server context for HOST (a name the policy wants swapped, or our own for proxy_tls): TLS 1.2 at least, ALPN
- *  answer http/1.1 by server preference (h2 later), no ALPN is fine, one ticket, session id context bound to HOST, no renegotiation,
- *  read_ahead off (links feed it from memory), RELEASE_BUFFERS, PARTIAL_WRITE, MOVING_WRITE_BUFFER.
- *  Borrowed; valid until the next loop turn at least. At most 256 are kept. */
+/** The ready server context for HOST (a name the policy wants swapped, or our own for proxy_tls):
+ * TLS 1.2 at least, ALPN answer http/1.1 by server preference (h2 later), no ALPN is fine, one
+ * ticket, session id context bound to HOST, no renegotiation, read_ahead off (links feed it from
+ * memory), RELEASE_BUFFERS, PARTIAL_WRITE, MOVING_WRITE_BUFFER. Borrowed; valid until the next loop
+ * turn at least. At most 256 are kept. */
 enum err tls_server_ctx(struct tls_ctxs *t, struct slice host, SSL_CTX **ret) NODISCARD;
 /** The client context: verification always on, TLS 1.2 at least. */
 SSL_CTX *tls_client_ctx(struct tls_ctxs *t);
-/** A client SSL that will accept only a certificate for HOST (RFC 6125 rules, no partial wildcards), SNI set,
- *  a session for "HOST:PORT" offered when one is kept (sessions are kept per key, bounded). */
-enum err tls_client_new(struct tls_ctxs *t, struct slice host, struct slice session_key, SSL **ret) NODISCARD;
+/** A client SSL that will accept only a certificate for HOST (RFC 6125 rules, no partial
+ * wildcards), SNI set, a session for "HOST:PORT" offered when one is kept (sessions are kept per
+ * key, bounded). */
+enum err tls_client_new(struct tls_ctxs *t, struct slice host, struct slice session_key,
+                        SSL **ret) NODISCARD;
 /** True when the SNI that the client sent (if any) is HOST; case-insensitive. */
 bool tls_sni_matches(const SSL *ssl, struct slice host);
-/** A short word for the last TLS failure on SSL ("unknown_ca", "certificate has expired", ...), never bytes of the peer. */
+/** A short word for the last TLS failure on SSL ("unknown_ca", "certificate has expired", ...),
+ * never bytes of the peer. */
 const char *tls_failure(const SSL *ssl, int ssl_error);
 
 #endif

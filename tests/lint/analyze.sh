@@ -37,7 +37,7 @@ passed=$((${#files[@]} - failed))
 if [ $# = 0 ]; then
   if cppcheck --quiet --std=c11 --language=c --error-exitcode=1 --inline-suppr -j "$jobs" \
     --enable=warning,performance,portability --suppressions-list=tests/lint/cppcheck.txt \
-    -I common -I proxy -I admin-tui -D_GNU_SOURCE -DNODISCARD= '-DcJSON_ArrayForEach(e, a)=for (e = (a)->child; e; e = e->next)' "${files[@]}"; then
+    -I common -I proxy -I admin-tui -D_GNU_SOURCE --library=tests/lint/cppcheck.xml "${files[@]}"; then
     passed=$((passed + 1))
   else
     failed=$((failed + 1))

@@ -3,8 +3,8 @@
 #include "keys/keyfile.h"
 
 #include "base/mem.h"
+#include "keys/json.h"
 
-#include <cjson/cJSON.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
@@ -73,65 +73,11 @@ static enum err check_key_pair(EVP_PKEY *key, struct errmsg *msg)
 
 /* ---- the JSON around it ---- */
 
-/* cJSON recurses and cuts strings at \u0000, so depth and that escape are settled on the bytes. */
-static enum err scan_json(struct slice json, struct errmsg *msg)
-{
-    int depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < json.n; i++) {
-        char c = json.p[i];
-        if (c == '\0')
-            return err_set(msg, ERR_INVALID, "the key file holds a NUL byte");
-        if (in_string) {
-            if (c == '\\' && slice_starts(slice_sub(json, i + 1, json.n), SLICE("u0000")))
-                return err_set(msg, ERR_INVALID, "the key file holds an escaped NUL");
-            if (c == '\\')
-                i++;
-            in_string = c != '"';
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > KEYFILE_DEPTH_MAX)
-                return err_set(msg, ERR_INVALID, "the key file is nested too deeply");
-        } else if (c == '}' || c == ']') {
-            depth--;
-        }
-    }
-    return ERR_OK;
-}
-
-static enum err parse_json(struct slice json, cJSON **ret, struct errmsg *msg)
-{
-    if (json.n > KEYFILE_MAX)
-        return err_set(msg, ERR_TOO_LARGE, "the key file is larger than %d bytes", KEYFILE_MAX);
-    enum err e = scan_json(json, msg);
-    if (e != ERR_OK)
-        return e;
-    const char *end = NULL;
-    cJSON *root = json.n ? cJSON_ParseWithLengthOpts(json.p, json.n, &end, 0) : NULL;
-    bool ok = cJSON_IsObject(root);
-    while (ok && end < json.p + json.n && (*end == ' ' || (*end >= '\t' && *end <= '\r')))
-        end++;
-    if (!ok || end != json.p + json.n) {
-        cJSON_Delete(root);
-        return err_set(msg, ERR_INVALID, "the key file is not a JSON object");
-    }
-    *ret = root;
-    return ERR_OK;
-}
-
-/* The member's text. Twice the same name is refused: readers disagree about which one counts. */
 static enum err get_text(const cJSON *root, const char *name, struct slice *ret, struct errmsg *msg)
 {
-    const cJSON *found = NULL, *item = NULL;
-    cJSON_ArrayForEach(item, root)
-    {
-        if (!item->string || strcmp(item->string, name) != 0)
-            continue;
-        if (found)
-            return err_set(msg, ERR_INVALID, "the key file has two members called %s", name);
-        found = item;
-    }
+    const cJSON *found = NULL;
+    if (json_member(root, name, &found) != ERR_OK)
+        return err_set(msg, ERR_INVALID, "the key file has two members called %s", name);
     if (found && !cJSON_IsString(found))
         return err_set(msg, ERR_INVALID, "%s in the key file is not a string", name);
     *ret = slice_of(found ? found->valuestring : NULL);
@@ -234,16 +180,6 @@ static enum err take_key(cJSON *root, struct keyfile *k, struct errmsg *msg)
     return e == ERR_CRYPTO ? ERR_INVALID : e;
 }
 
-static void wipe_strings(cJSON *root)
-{
-    cJSON *item = NULL;
-    cJSON_ArrayForEach(item, root)
-    {
-        if (item->valuestring)
-            mem_wipe(item->valuestring, strlen(item->valuestring));
-    }
-}
-
 static enum err fill(cJSON *root, const char *const *allow, size_t allow_count, struct keyfile *k,
                      struct errmsg *msg)
 {
@@ -270,14 +206,14 @@ enum err keyfile_parse(struct slice json, const char *const *token_uri_allow, si
                        struct keyfile **ret, struct errmsg *msg)
 {
     cJSON *root = NULL;
-    enum err e = parse_json(json, &root, msg);
+    const char *why = NULL;
+    enum err e = json_object_parse(json, KEYFILE_MAX, &root, &why);
     if (e != ERR_OK)
-        return e;
+        return err_set(msg, e, "the key file %s", why);
     struct keyfile *k = mem_calloc(1, sizeof *k);
     e = k ? fill(root, token_uri_allow, allow_count, k, msg)
           : err_set(msg, ERR_NOMEM, "%s", err_str(ERR_NOMEM));
-    wipe_strings(root);
-    cJSON_Delete(root);
+    json_object_destroy(root);
     if (e == ERR_OK)
         *ret = k;
     else

@@ -8,7 +8,6 @@
 #include <openssl/evp.h>
 
 #define KEYFILE_MAX 65536
-#define KEYFILE_DEPTH_MAX 8
 #define RSA_BITS_MIN 2048
 #define RSA_BITS_MAX 8192
 

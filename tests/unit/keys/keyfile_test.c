@@ -129,7 +129,7 @@ static void junk_is_refused(void **state)
     refuse_json(SLICE("{\"a\":[[[[[[[[[[]]]]]]]]]]}"), "nested");
     static char big[KEYFILE_MAX + 2];
     memset(big, ' ', sizeof big);
-    refuse_json(slice_make(big, KEYFILE_MAX + 1), "larger");
+    refuse_json(slice_make(big, KEYFILE_MAX + 1), "too large");
     memset(big, '[', sizeof big);
     refuse_json(slice_make(big, KEYFILE_MAX), "nested");
 }

@@ -86,7 +86,7 @@ class Positions(LabCase):
                 response = self.lab.ask(headers=BEARER + headers)
                 self.assertOwnError(response, 400, "vertex")
                 self.assertNothingForwarded()
-        for label, path in {"path": GENERATE.replace("client-project", ALICE), "other query": GENERATE + "?trace=" + ALICE,
+        for label, path in {"path": GENERATE.replace("gemini-2.5-pro", ALICE), "other query": GENERATE + "?trace=" + ALICE,
                             "percent query": GENERATE + "?trace=" + percent}.items():
             with self.subTest(position=label):
                 self.cloud.reset()

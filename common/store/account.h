@@ -56,7 +56,8 @@ enum err account_clear(struct store *s, struct slice name, struct errmsg *msg) N
  * open (another master key, or a row copied by hand). For the keeper; nobody else needs it. */
 enum err account_key_unseal(struct store *s, const struct master_key *k, int64_t id,
                             struct secret **ret, struct errmsg *msg) NODISCARD;
-/** True when every sealed key opens with K; *ret_bad counts those that do not (doctor). */
+/** *ret_bad: how many accounts have no key, or one that does not open with K; MSG then says which
+ * (doctor). */
 enum err account_check_keys(struct store *s, const struct master_key *k, size_t *ret_bad,
                             struct errmsg *msg) NODISCARD;
 

@@ -70,10 +70,11 @@ enum err store_change_begin(struct store *s, struct errmsg *msg) NODISCARD;
  * (may be NULL): id of the audit row, 0 when none. */
 enum err store_change_commit(struct store *s, struct slice who, struct slice what,
                              int64_t *ret_event, struct errmsg *msg) NODISCARD;
-/** Writes back the rows as they were before audit row EVENT (0: the last one not undone that can
- * be), as a new audited change of its own. ERR_EXISTS: a row was changed again since, the sentence
- * names it; ERR_DENIED: a deleted account or client, whose key is gone; ERR_NOT_FOUND: nothing to
- * undo. RET_WHAT (may be NULL) gets what was undone. */
+/** Writes back the rows as they were before audit row EVENT (0: the last one that changed rows and
+ * is neither undone nor an undo itself), as an audited change of its own. ERR_INVALID: a row was
+ * changed again since, the sentence names it; ERR_DENIED: a deleted account or client, a replaced
+ * key or placeholder: what was sealed or hashed is gone; ERR_NOT_FOUND: nothing to undo. RET_WHAT
+ * (may be NULL) gets what was undone. */
 enum err store_undo(struct store *s, struct slice who, int64_t event, struct errmsg *ret_what,
                     struct errmsg *msg) NODISCARD;
 
@@ -86,6 +87,13 @@ enum err store_backup(struct store *s, const char *dest, struct errmsg *msg) NOD
 enum err store_restore(struct store *s, const char *from, struct errmsg *msg) NODISCARD;
 /** Full integrity check, foreign keys too: ERR_DB with the first finding. Reads everything. */
 enum err store_check(struct store *s, struct errmsg *msg) NODISCARD;
+/** The master key that jobs of the writer seal with: the writer sets it on its connection. Borrows.
+ */
+struct master_key;
+void store_set_key(struct store *s, const struct master_key *k);
+const struct master_key *store_key(const struct store *s);
+/** The sentence of the last failure on this connection, "" when there was none. */
+const char *store_last_error(const struct store *s);
 /** True in WAL mode (doctor). */
 bool store_is_wal(struct store *s);
 

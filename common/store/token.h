@@ -37,10 +37,10 @@ enum err token_store(struct store *s, const struct master_key *k, int64_t accoun
  * stays. */
 enum err token_fail(struct store *s, int64_t account_id, struct slice scope, int64_t fails,
                     int64_t retry_at, struct slice error, struct errmsg *msg) NODISCARD;
-/** Forgets the token (not its statistics). FINGERPRINT not empty: only when it is still this one.
- * Nothing there is fine. */
+/** Forgets the token (not its statistics). FINGERPRINT_OR_ANY not empty: only when it is still this
+ * one. Nothing there is fine. */
 enum err token_drop(struct store *s, int64_t account_id, struct slice scope,
-                    struct slice fingerprint, struct errmsg *msg) NODISCARD;
+                    struct slice fingerprint_or_any, struct errmsg *msg) NODISCARD;
 /** Forgets every token of the account (0: of all). */
 enum err token_drop_all(struct store *s, int64_t account_id, struct errmsg *msg) NODISCARD;
 

@@ -181,6 +181,10 @@ class Lab:
             "policy": {"tunnel": "allow", "ports": [443]},
             "log": {"level": "info", "file": self.path("log")}}, conf)
         self.conf = self.path("credswap.conf")
+        self.rewrite()
+
+    def rewrite(self):
+        """Writes the configuration file anew from self.sections."""
         with open(self.conf, "w", encoding="utf-8") as out:
             out.write(conf_text(self.sections))
 

@@ -210,8 +210,7 @@ class Service(LabCase):
             self.assertStatus(tunnel.ask("POST", GENERATE, BODY, [("authorization", "Bearer " + ALICE)]), 200)
             self.lab.sections["policy"]["ports"] = [443, 8443]
             self.lab.sections["upstream"]["connect_to"].append(f"tunnel.test:8443:127.0.0.1:{self.cloud.port}")
-            with open(self.lab.conf, "w", encoding="utf-8") as out:
-                out.write(conf_text(self.lab.sections))
+            self.lab.rewrite()
             os.rename(self.lab.path("log"), self.lab.path("log.1"))
             self.lab.logs.append(self.lab.path("log.1"))
             self.lab.signal(signal.SIGHUP)
@@ -286,62 +285,6 @@ class Service(LabCase):
         for _ in range(100):
             self.lab.ask(token=ALICE)
         self.assertTrue(until(lambda: count() <= before + 8, 5), (before, count()))
-
-
-class Store(LabCase):
-    LAB = {"accounts": 1, "claude": False}
-    FRESH = True
-
-    def test_a_wide_open_store_is_refused(self):
-        self.lab.stop()
-        try:
-            os.chmod(self.lab.dir, 0o755)
-            done = subprocess.run([DAEMON, "--config", self.lab.conf], capture_output=True, text=True, timeout=20, env=clean_env(),
-                                  check=False)
-            self.assertNotEqual(done.returncode, 0)
-        except subprocess.TimeoutExpired:
-            self.fail("it started on a store in a directory of mode 0755")
-        finally:
-            os.chmod(self.lab.dir, 0o700)
-            self.lab.start()
-
-    def test_files_are_private(self):
-        for name in os.listdir(self.lab.dir):
-            if name.startswith("credswap.db") or name in ("ca.key", "master.key"):
-                self.assertEqual(os.stat(self.lab.path(name)).st_mode & 0o077, 0, name)
-
-    def test_backup_and_restore(self):
-        copy = self.lab.path("saved.db")
-        self.lab.cs("backup", copy)
-        self.assertGreater(os.path.getsize(copy), 0)
-        self.assertEqual(os.stat(copy).st_mode & 0o077, 0)
-        self.lab.scan_secrets(copy)
-        self.lab.stop()
-        self.lab.cs("client", "set", "alice", "state=off")
-        self.lab.cs("restore", copy, "--yes")
-        self.lab.start()
-        self.assertStatus(self.lab.ask(token=ALICE), 200)
-
-    def test_undo_takes_back_one_change(self):
-        self.lab.cs("account", "set", "acct-1", "state=off")
-        self.assertTrue(until(lambda: self.lab.ask(token=ALICE).status == 503, 2))
-        self.lab.cs("undo", "--yes")
-        self.assertTrue(until(lambda: self.lab.ask(token=ALICE).status == 200, 2))
-
-    def test_a_damaged_store_is_refused_and_left_alone(self):
-        self.lab.stop()
-        path = self.lab.path("credswap.db")
-        for name in ("credswap.db-wal", "credswap.db-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.lab.path(name))
-        with open(path, "r+b") as f:
-            f.write(b"this is not a database at all" * 10)
-        before = open(path, "rb").read()
-        done = subprocess.run([DAEMON, "--config", self.lab.conf], capture_output=True, text=True, timeout=20, env=clean_env(),
-                              check=False)
-        self.assertNotEqual(done.returncode, 0)
-        self.assertEqual(open(path, "rb").read(), before)
-        self.lab.fresh()
 
 
 class Console(LabCase):

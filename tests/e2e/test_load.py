@@ -174,7 +174,6 @@ class Tokens(Load):
         time.sleep(1.0)
         self.lab.kill()
         self.lab.start()
-        self.cloud.control("POST", "/heal")
         for _ in range(5):
             self.assertStatus(self.lab.ask(token=ALICE), 200)
         self.assertEqual(self.cloud.stats()["mints"][email(1)], 1)

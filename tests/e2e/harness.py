@@ -6,6 +6,7 @@ ports.  CREDSWAP_BUILD names the folder of the built programs (default build/deb
 import atexit
 import base64
 import contextlib
+import ctypes
 import json
 import os
 import random
@@ -70,6 +71,14 @@ def clean_env(**more):
 
 
 _given = set()
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent():
+    """Runs in a new child: the daemon must not outlive a killed test run (PR_SET_PDEATHSIG)."""
+    _libc.prctl(1, signal.SIGKILL)
 
 
 def free_port():
@@ -257,7 +266,8 @@ class Lab:
         self.logs.append(name)
         with open(name, "wb") as out:
             self.daemon = subprocess.Popen([DAEMON, "--config", self.conf, *args], stdin=subprocess.DEVNULL, stdout=out,
-                                           stderr=out, env=clean_env(), cwd=self.dir)
+                                           stderr=out, env=clean_env(), cwd=self.dir,
+                                           preexec_fn=die_with_parent)
         if wait:
             done = self.cs("wait", "--ready", "--timeout", "20", status=None)
             if done.returncode:

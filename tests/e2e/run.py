@@ -13,6 +13,15 @@ import unittest
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
+LIMIT_S = 400
+
+
+class TooLong(Exception):
+    """A test that hangs must not hang the run."""
+
+
+def on_alarm(_number, _frame):
+    raise TooLong(f"no end within {LIMIT_S} s")
 
 
 class Result(unittest.TestResult):
@@ -34,8 +43,10 @@ class Result(unittest.TestResult):
         super().startTest(test)
         self.begin = time.monotonic()
         self.problems = []
+        signal.alarm(LIMIT_S)
 
     def stopTest(self, test):
+        signal.alarm(0)
         super().stopTest(test)
         seconds = time.monotonic() - self.begin
         if self.problems:
@@ -116,6 +127,7 @@ def main():
             print(f"{program} is not built", file=sys.stderr)
             return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that labs are taken down
+    signal.signal(signal.SIGALRM, on_alarm)
     result = Result(args.fail_fast)
     begin = time.monotonic()
     unittest.TestSuite(tests).run(result)

@@ -5,7 +5,6 @@ import json
 import socket
 import threading
 import time
-import unittest
 
 import answers
 import client
@@ -261,7 +260,3 @@ class Slow(LabCase):
             for sock in held:
                 sock.close()
         self.assertTrue(until(lambda: self.lab.ask(token=ALICE).status == 200, 5))
-
-
-if __name__ == "__main__":
-    unittest.main()

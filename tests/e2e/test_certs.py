@@ -124,7 +124,3 @@ class Console(unittest.TestCase):
                 self.assertEqual(f.read(), pem)
         finally:
             lab.close()
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -6,7 +6,6 @@ import os
 import socket
 import ssl
 import threading
-import unittest
 
 import answers
 import client
@@ -240,7 +239,3 @@ class Deny(LabCase):
         with contextlib.closing(self.lab.tunnel("tunnel.test", tls=False)) as tunnel:
             self.assertEqual(tunnel.connect_status, 403)
         self.assertStatus(self.lab.ask(token=ALICE), 200)
-
-
-if __name__ == "__main__":
-    unittest.main()

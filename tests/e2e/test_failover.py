@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import time
-import unittest
 
 import answers
 import client
@@ -371,7 +370,3 @@ class Timeouts(LabCase):
         body = json.dumps({"fake": {"events": 8, "gap_ms": 500}}).encode()
         response = self.lab.ask(path=STREAM, body=body, token=ALICE)
         self.assertEqual(response.body, answers.expected("gemini-sse", "gemini-2.5-pro", body))
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -3,7 +3,6 @@ import contextlib
 import socket
 import ssl
 import threading
-import unittest
 
 import client
 from fakedns import FakeDns
@@ -233,7 +232,3 @@ class Exceptions(LabCase):
 
     def test_a_gemini_request_still_works(self):
         self.assertStatus(self.lab.ask(GEMINI, GEMINI_PATH, token=ALICE), 200)
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -168,7 +168,3 @@ class Running(unittest.TestCase):
             self.assertEqual(lab.ask("aiplatform.googleapis.com", GLOBAL, BODY, token=AAAA).status, 200)
         finally:
             lab.close()
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-import unittest
 
 from harness import (ALICE, BOB, BODY, CLAUDE, CLAUDE_KEY, GEMINI, GEMINI_PATH, GENERATE, HERE, MODEL, OAUTH, STREAM, VERTEX, LabCase,
                      clean_env, email, slow, until)
@@ -200,7 +199,3 @@ class Tokens(Load):
         mints = self.cloud.stats()["mints"][email(1)]
         self.assertTrue(1 <= mints <= 12, mints)
         self.assertEqual([r for r in self.cloud.log(VERTEX) if r["status"] != 200], [])
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import threading
 import time
-import unittest
 
 import answers
 import client
@@ -347,7 +346,3 @@ class Console(LabCase):
         data = json.loads(text)
         self.assertEqual(data["type"], "service_account")
         self.assertTrue({"project_id", "private_key_id", "private_key", "client_email", "token_uri"} <= set(data))
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -1,6 +1,5 @@
 """Requests that two parsers could read in two ways, and odd ones that are perfectly valid."""
 import ssl
-import unittest
 
 import answers
 from harness import ALICE, BODY, GENERATE, VERTEX, LabCase
@@ -237,7 +236,3 @@ class Valid(LabCase):
             response = tunnel.ask("POST", GENERATE, BODY, headers)
             self.assertEqual((response.status, response.body), (204, b""))
             self.assertEqual(tunnel.ask("POST", GENERATE, BODY, headers).body, self.WANTED)
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -189,7 +189,3 @@ class Full(unittest.TestCase):
             lab.kill()
             subprocess.run(["umount", "-l", mount], check=False)
             lab.close(check=False)
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -4,7 +4,6 @@ import contextlib
 import json
 import socket
 import time
-import unittest
 
 import answers
 import client
@@ -385,7 +384,3 @@ class Prepared(LabCase):
         self.assertTrue(tokens)
         self.assertNotIn("ya29.", repr(tokens))
         self.assertEqual([r["host"] for r in self.cloud.log(OAUTH)], [OAUTH])
-
-
-if __name__ == "__main__":
-    unittest.main()

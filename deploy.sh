@@ -22,6 +22,7 @@ usage: ./deploy.sh VERB
   start stop restart status logs
                      the real thing in the background (logs -f follows)
   test [--quick]     install the test tools, build with sanitizers, run every test (--quick: the inner loop)
+  packages [FOR]     install with apt what build (or run, demo, test) needs, and do nothing else
   bench              run the benchmarks and print the table
   clean [--yes]      stop, remove build output and cached tokens; keys, CA and accounts stay
   help               this
@@ -88,6 +89,13 @@ need_packages() { # build | run | demo | test
   as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
   # shellcheck disable=SC2086 # a list of names
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+}
+
+cmd_packages() {
+  case ${1-build} in
+  build | run | demo | test) need_packages "${1-build}" ;;
+  *) usage >&2 && exit 64 ;;
+  esac
 }
 
 # ---- building ----------------------------------------------------------------------------------
@@ -849,6 +857,7 @@ main() {
   status) cmd_status ;;
   logs) cmd_logs "$@" ;;
   test) cmd_test "$@" ;;
+  packages) cmd_packages "$@" ;;
   bench) cmd_bench "$@" ;;
   clean) cmd_clean "$@" ;;
   help | -h | --help) usage ;;

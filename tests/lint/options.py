@@ -27,7 +27,7 @@ def table_options():
 
 def plain(value):
     """A default as the manual spells it: quotes, braces and spaces carry no meaning here."""
-    return re.sub(r'[{}"\\&\s]', "", value or "")
+    return re.sub(r"\\\(dq|[{}\"\s]", "", value or "")
 
 
 def check():

@@ -22,6 +22,7 @@ CHECKS = {
     "shell": text.check_shell,
     "python": text.check_python,
     "manuals": text.check_manuals,
+    "links": text.check_links,
     "headers": headers.check,
 }
 

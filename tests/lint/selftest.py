@@ -36,6 +36,7 @@ CASES = (
     (text.check_secrets, "tests/a.json", KEY, "private key"),
     (text.check_secrets, "common/keys/a.c", '#define M "-----BEGIN PRIVATE KEY-----"\n', ""),
     (text.check_ascii, "proxy/http/h.c", "/* caf\u00e9 */\n", "ASCII"),
+    (text.check_links, "docs/b.md", "[a](nowhere.md) [b](https://x.test/)\n", "nowhere.md"),
     (text.check_python, "tests/a.py", "def f(:\n", "tests/a.py"),
     (text.check_format, "proxy/http/i.c", "int  f( void ){return 1;}\n", "clang-format"),
     (headers.check, "proxy/http/y.h", "size_t f(void);\n", "size_t"),

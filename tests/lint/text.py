@@ -76,3 +76,14 @@ def check_manuals():
         return []
     _, lines = run("mandoc", "-Tlint", "-Wwarning", *pages)
     return lines
+
+
+def check_links():
+    """Relative links of the documents lead somewhere."""
+    problems = []
+    for path in common.files(".md"):
+        text = common.read(path)
+        for match in re.finditer(r"\]\((?!https?:|#)([^)#\s]+)", text):
+            if not (common.ROOT / path.parent / match.group(1)).exists():
+                problems.append(f"{path}:{common.line_of(text, match.start())}: {match.group(1)} does not exist")
+    return problems

@@ -1,0 +1,170 @@
+/* The AUTH step of an exchange: from the places where clients put credentials to one client, by
+ * exact bytes and one keyed hash (T-06). Nothing is sent anywhere before this said yes. */
+#include "auth/find.h"
+
+#include "auth/percent.h"
+#include "base/mem.h"
+
+struct finder {
+    struct auth_result *ret;
+    bool has_one, has_several;
+};
+
+static bool is_placeholder_shaped(struct slice s)
+{
+    if (s.n < PLACEHOLDER_MIN || s.n > PLACEHOLDER_MAX)
+        return false;
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] <= ' ' || s.p[i] > '~')
+            return false;
+    return true;
+}
+
+const struct snap_client *auth_verify(struct slice placeholder, const struct snapshot *s,
+                                      const struct master_key *k, int64_t now_s,
+                                      const char **ret_reason, int *ret_status)
+{
+    unsigned char hash[HMAC_SIZE];
+    const struct snap_client *c = NULL;
+    *ret_reason = "unknown";
+    *ret_status = 401;
+    if (!is_placeholder_shaped(placeholder))
+        return NULL;
+    if (placeholder_hash(k, placeholder, hash) != ERR_OK) {
+        *ret_reason = "internal";
+        *ret_status = 500;
+        return NULL;
+    }
+    c = snapshot_find_client(s, hash);
+    mem_wipe(hash, sizeof hash);
+    if (!c)
+        return NULL;
+    *ret_status = 403;
+    if (!c->enabled) {
+        *ret_reason = "disabled";
+        return NULL;
+    }
+    if (c->expires_at != 0 && now_s >= c->expires_at) {
+        *ret_reason = "expired";
+        return NULL;
+    }
+    *ret_reason = NULL;
+    *ret_status = 0;
+    return c;
+}
+
+/* An empty one is no candidate: SDKs send an empty key beside the real one. */
+static void take(struct finder *f, struct slice candidate)
+{
+    if (candidate.n == 0)
+        return;
+    if (!f->has_one) {
+        f->has_one = true;
+        f->ret->placeholder = candidate;
+    } else if (!slice_eq(candidate, f->ret->placeholder)) {
+        f->has_several = true;
+    }
+}
+
+/* Decodes once. One that is too long to be a placeholder stays as it is: a candidate all the same,
+ * and unknown. */
+static void take_encoded(struct finder *f, struct slice value)
+{
+    char text[PLACEHOLDER_MAX];
+    size_t n = 0;
+    if (slice_find(value, '%', 0) == value.n) {
+        take(f, value);
+        return;
+    }
+    for (size_t i = 0; i < value.n;) {
+        if (n == sizeof text) {
+            take(f, value);
+            return;
+        }
+        text[n++] = percent_next(value, &i);
+    }
+    if (!f->has_one) {
+        memcpy(f->ret->decoded, text, n);
+        take(f, slice_make(f->ret->decoded, n));
+    } else {
+        take(f, slice_make(text, n));
+    }
+    mem_wipe(text, sizeof text);
+}
+
+/* "Bearer" and at least one space before the token; other schemes carry no placeholder. */
+static void take_authorization(struct finder *f, struct slice value)
+{
+    value = slice_trim(value);
+    if (slice_istarts(value, SLICE("bearer ")))
+        take(f, slice_trim(slice_sub(value, 7, value.n)));
+}
+
+/* Does the name, decoded, read key or access_token? */
+static bool is_key_name(struct slice name)
+{
+    static const struct slice words[] = {{"key", 3}, {"access_token", 12}};
+    char text[16];
+    size_t n = 0;
+    for (size_t i = 0; i < name.n;) {
+        if (n == sizeof text)
+            return false;
+        text[n++] = percent_next(name, &i);
+    }
+    return slice_ieq(slice_make(text, n), words[0]) || slice_ieq(slice_make(text, n), words[1]);
+}
+
+static void take_query(struct finder *f, struct slice query)
+{
+    struct slice parameter;
+    while (slice_next(&query, '&', &parameter)) {
+        size_t at = slice_find(parameter, '=', 0);
+        if (is_key_name(slice_sub(parameter, 0, at)))
+            take_encoded(f, slice_sub(parameter, at + 1, parameter.n));
+    }
+}
+
+void auth_find(const struct head *h, const struct snapshot *s, const struct master_key *k,
+               int64_t now_s, enum api api, struct auth_result *ret)
+{
+    struct finder f = {.ret = ret};
+    (void)api; /* see the header: no place belongs to one API only */
+    ret->client = NULL;
+    ret->placeholder = SLICE("");
+    for (uint32_t i = 0; i < h->count; i++) {
+        const struct field *field = &h->fields[i];
+        if (field->id == FIELD_AUTHORIZATION)
+            take_authorization(&f, field->value);
+        else if (field->id == FIELD_X_API_KEY || field->id == FIELD_X_GOOG_API_KEY)
+            take(&f, slice_trim(field->value));
+    }
+    take_query(&f, head_query(h));
+    if (f.has_several || !f.has_one) {
+        ret->reason = f.has_several ? "several" : "none";
+        ret->status = f.has_several ? 400 : 401;
+        return;
+    }
+    ret->client = auth_verify(ret->placeholder, s, k, now_s, &ret->reason, &ret->status);
+}
+
+void auth_strip_query(struct slice query, struct sbuf *out)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    struct slice parameter;
+    for (bool is_first = true; slice_next(&query, '&', &parameter);) {
+        if (is_key_name(slice_sub(parameter, 0, slice_find(parameter, '=', 0))))
+            continue;
+        if (!is_first)
+            sbuf_addc(out, '&');
+        is_first = false;
+        for (size_t i = 0; i < parameter.n; i++) {
+            unsigned char c = (unsigned char)parameter.p[i];
+            if (c > ' ' && c <= '~' && c != '#') {
+                sbuf_addc(out, (char)c);
+            } else {
+                char code[3] = {'%', hex[c >> 4], hex[c & 15]};
+                sbuf_add(out, code, 3);
+            }
+        }
+    }
+}

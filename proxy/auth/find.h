@@ -1,0 +1,46 @@
+/* Who calls: the placeholder in a head, and the proof that it does not leave. */
+#ifndef AUTH_FIND_H
+#define AUTH_FIND_H
+#include "base/sbuf.h"
+#include "base/seal.h"
+#include "http/head.h"
+#include "store/client.h"
+#include "store/snapshot.h"
+
+/* Lives where auth_find filled it: PLACEHOLDER may point into DECODED, so do not copy the struct.
+ */
+struct auth_result {
+    const struct snap_client *client; /* borrowed from the snapshot; NULL when refused */
+    struct slice placeholder; /* the one candidate: in the head, or in DECODED when it stood encoded
+                                 in the query */
+    const char
+        *reason; /* when refused: "none", "several", "unknown", "disabled", "expired", "internal" */
+    int status;  /* 0, or what to answer: 400, 401, 403, 500 */
+    char decoded[PLACEHOLDER_MAX];
+};
+
+/** Names the client of a request. Candidates are Authorization: Bearer, x-api-key, x-goog-api-key
+ * and the query's key= and access_token=, whichever, any number of them, as long as all are the
+ * same bytes. API is the rule's; no place belongs to one API only, and a client's service does not
+ * restrict the hosts it may call: pools and rules do. Thread: any. */
+void auth_find(const struct head *h, const struct snapshot *s, const struct master_key *k,
+               int64_t now_s, enum api api, struct auth_result *ret);
+
+/** One placeholder to its client, by its exact bytes: NULL with REASON and STATUS as above. For
+ * places other than a head (the stubs). */
+const struct snap_client *auth_verify(struct slice placeholder, const struct snapshot *s,
+                                      const struct master_key *k, int64_t now_s,
+                                      const char **ret_reason, int *ret_status);
+
+/** Proxy-Authorization: Basic. The placeholder is the password, or the user when the password is
+ * empty. ERR_INVALID when it cannot be read, ERR_NOT_FOUND for an unknown placeholder, ERR_DENIED
+ * for a client that is disabled or expired. */
+enum err auth_basic(struct slice value, const struct snapshot *s, const struct master_key *k,
+                    int64_t now_s, const struct snap_client **ret) NODISCARD;
+
+/** Rebuilds QUERY into OUT without key and access_token, in whatever case or percent-encoding their
+ * names stand. Bytes that are not visible ASCII are written percent-encoded, so nothing in OUT can
+ * break a line. */
+void auth_strip_query(struct slice query, struct sbuf *out);
+
+#endif

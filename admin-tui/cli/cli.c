@@ -1,0 +1,289 @@
+/* The ground under the subcommands. */
+#include "cli/cli.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/seal.h"
+#include "cli/commands.h"
+#include "conf/conf.h"
+#include "store/store.h"
+
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void find_who(char *who, size_t size)
+{
+    char space[2048];
+    struct passwd pw, *found = NULL;
+    uid_t uid = getuid();
+    if (getpwuid_r(uid, &pw, space, sizeof space, &found) == 0 && found)
+        snprintf(who, size, "%.60s (uid %u)", found->pw_name, (unsigned)uid);
+    else
+        snprintf(who, size, "uid %u", (unsigned)uid);
+}
+
+void cli_init(struct cli *c)
+{
+    *c = (struct cli){.out = stdout, .talk = stderr, .now_s = clock_wall_s()};
+    find_who(c->who, sizeof c->who);
+}
+
+void cli_finish(struct cli *c)
+{
+    store_close(c->store);
+    master_key_unref(&c->key);
+    conf_destroy(c->conf);
+    c->store = NULL;
+    c->conf = NULL;
+}
+
+/* ---- talking ---- */
+
+__attribute__((format(printf, 2, 0))) static void talk_line(struct cli *c, const char *fmt,
+                                                            va_list ap)
+{
+    char text[2048];
+    vsnprintf(text, sizeof text, fmt, ap);
+    text_print(c->talk, text);
+    fputc('\n', c->talk);
+}
+
+int cli_fail(struct cli *c, int code, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    fputs("credswap: ", c->talk);
+    talk_line(c, fmt, ap);
+    va_end(ap);
+    return code;
+}
+
+void cli_say(struct cli *c, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    talk_line(c, fmt, ap);
+    va_end(ap);
+}
+
+/* Errors that have a code or an advice of their own; all others exit 1. */
+static const struct {
+    enum err err;
+    int code;
+    const char *advice;
+} fates[] = {
+    {ERR_AGAIN, EX_TEMPFAIL, "try again"},
+    {ERR_NOMEM, EX_TEMPFAIL, "free some memory and try again"},
+    {ERR_INVALID, EX_DATAERR, NULL},
+    {ERR_TOO_LARGE, EX_DATAERR, NULL},
+    {ERR_EXISTS, EX_CANTCREAT, NULL},
+    {ERR_DENIED, EX_NOPERM, NULL},
+    {ERR_TIMEOUT, EX_TEMPFAIL, "try again"},
+    {ERR_REFUSED, EX_UNAVAILABLE, "start credswapd"},
+    {ERR_CLOSED, EX_UNAVAILABLE, "start credswapd"},
+    {ERR_UNRESOLVED, EX_UNAVAILABLE, NULL},
+    {ERR_CRYPTO, EX_DATAERR, "is this the master key that the store was made with?"},
+    {ERR_CONFIG, EX_CONFIG, NULL},
+    {ERR_BUSY, EX_TEMPFAIL, "another program holds the store; try again"},
+    {ERR_DB, EX_FAILED, "credswap doctor says more"},
+    {ERR_SCHEMA, EX_DATAERR, "use the credswap that is as new as the store"},
+    {ERR_PERMISSION, EX_NOPERM, NULL},
+    {ERR_LIMIT, EX_TEMPFAIL, "try again later"},
+};
+
+int cli_exit_code(enum err e)
+{
+    for (size_t i = 0; i < ARRAY_LEN(fates); i++)
+        if (fates[i].err == e)
+            return fates[i].code;
+    return e == ERR_OK ? EX_OK : EX_FAILED;
+}
+
+int cli_fail_err(struct cli *c, enum err e, const struct errmsg *msg)
+{
+    const char *why = msg && msg->text[0] ? msg->text : err_str(e);
+    for (size_t i = 0; i < ARRAY_LEN(fates); i++)
+        if (fates[i].err == e && fates[i].advice)
+            return cli_fail(c, fates[i].code, "%s; %s", why, fates[i].advice);
+    return cli_fail(c, cli_exit_code(e), "%s", why);
+}
+
+/* ---- configuration, key, store ---- */
+
+int cli_conf(struct cli *c)
+{
+    struct errmsg msg = {0};
+    if (c->conf)
+        return 0;
+    enum err e = conf_load(c->args.config, &c->conf, &msg);
+    return e == ERR_OK ? 0 : cli_fail_err(c, e, &msg);
+}
+
+const char *cli_key_path(struct cli *c, char *buf, size_t size)
+{
+    const char *dir = getenv("CREDENTIALS_DIRECTORY");
+    snprintf(buf, size, "%s", c->conf->store.master_key_file);
+    if (dir && (!*buf || access(buf, F_OK) != 0)) {
+        char other[4096];
+        snprintf(other, sizeof other, "%s/master.key", dir);
+        if (access(other, F_OK) == 0)
+            snprintf(buf, size, "%s", other);
+    }
+    return buf;
+}
+
+int cli_key(struct cli *c)
+{
+    char path[4096];
+    struct errmsg msg = {0};
+    int code = cli_conf(c);
+    if (code || c->key)
+        return code;
+    enum err e = master_key_load(cli_key_path(c, path, sizeof path), &c->key, &msg);
+    if (e == ERR_NOT_FOUND)
+        return cli_fail(c, EX_NOINPUT, "no master key at %s; credswap ca init makes one", path);
+    return e == ERR_OK ? 0 : cli_fail_err(c, e, &msg);
+}
+
+static int open_store(struct cli *c, unsigned flags)
+{
+    struct errmsg msg = {0};
+    enum err e = store_open(c->conf->store_path, flags, &c->store, &msg);
+    if (e == ERR_NOT_FOUND)
+        return cli_fail(c, EX_NOINPUT, "no store at %s; credswap ca init makes one",
+                        c->conf->store_path);
+    return e == ERR_OK ? 0 : cli_fail_err(c, e, &msg);
+}
+
+int cli_writes(struct cli *c)
+{
+    struct errmsg msg = {0};
+    int code = cli_conf(c);
+    if (code || c->store)
+        return code;
+    code = open_store(c, STORE_CREATE | STORE_PATIENT);
+    if (code)
+        return code;
+    enum err e = store_migrate(c->store, &msg);
+    return e == ERR_OK ? 0 : cli_fail_err(c, e, &msg);
+}
+
+int cli_reads(struct cli *c)
+{
+    int code = cli_conf(c);
+    if (code || c->store)
+        return code;
+    code = open_store(c, STORE_READ_ONLY | STORE_PATIENT | STORE_ALLOW_NEWER);
+    if (code || store_schema(c->store) >= store_schema_newest())
+        return code;
+    store_close(c->store); /* older than we are: bring it forward, as any writing command would */
+    c->store = NULL;
+    return cli_writes(c);
+}
+
+int cli_change(struct cli *c, cli_change_cb change, void *arg, const char *what, bool *ret_changed)
+{
+    struct errmsg msg = {0};
+    int64_t event = 0;
+    enum err e = store_change_begin(c->store, &msg);
+    if (e != ERR_OK)
+        return cli_fail_err(c, e, &msg);
+    e = change(c, arg, &msg);
+    if (e != ERR_OK) {
+        store_rollback(c->store);
+        return cli_fail_err(c, e, &msg);
+    }
+    e = store_change_commit(c->store, slice_of(c->who), slice_of(what), &event, &msg);
+    if (e != ERR_OK)
+        return cli_fail_err(c, e, &msg);
+    if (ret_changed)
+        *ret_changed = event != 0;
+    return 0;
+}
+
+/* ---- small things ---- */
+
+bool cli_may_ask(const struct cli *c)
+{
+    return !c->args.no_input && isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+}
+
+bool cli_confirm(struct cli *c, const char *question)
+{
+    if (c->args.yes || !cli_may_ask(c))
+        return true;
+    text_print(c->talk, question);
+    fputs(" [y/N] ", c->talk);
+    fflush(c->talk);
+    char answer[16] = "";
+    bool is_yes = fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+    if (!is_yes)
+        cli_say(c, "nothing changed");
+    return is_yes;
+}
+
+struct slice cli_option(const struct cli *c, const char *name)
+{
+    return slice_of(args_get(&c->args, name));
+}
+
+int cli_list(struct cli *c, const struct column *columns, cJSON *rows)
+{
+    if (c->args.json)
+        json_print(c->out, rows);
+    else
+        table_print(c->out, columns, rows, c->now_s);
+    cJSON_Delete(rows);
+    return 0;
+}
+
+int cli_record(struct cli *c, const struct column *columns, cJSON *row)
+{
+    if (c->args.json)
+        json_print(c->out, row);
+    else
+        record_print(c->out, columns, row, c->now_s);
+    cJSON_Delete(row);
+    return 0;
+}
+
+bool name_is_valid(struct slice name)
+{
+    static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    if (name.n < 1 || name.n > 64 || !memchr(first, name.p[0], sizeof first - 1))
+        return false;
+    for (size_t i = 1; i < name.n; i++)
+        if (!memchr(first, name.p[i], sizeof first - 1) && !memchr("._-@+", name.p[i], 5))
+            return false;
+    return true;
+}
+
+/* ---- running ---- */
+
+static int usage(struct cli *c, FILE *to, int code)
+{
+    char text[HELP_MAX];
+    fputs(args_help(&console_commands, c->args.noun, c->args.command, text), to);
+    return code;
+}
+
+int cli_run(struct cli *c, int argc, char *const *argv)
+{
+    bool is_ok = args_parse(&console_commands, argc, argv, &c->args);
+    if (c->args.help)
+        return usage(c, c->out, 0);
+    if (!is_ok)
+        return cli_fail(c, EX_USAGE, "%s", c->args.problem);
+    if (c->args.version) {
+        fprintf(c->out, "credswap %s\n", CREDSWAP_VERSION);
+        return 0;
+    }
+    if (!c->args.command)
+        return isatty(STDOUT_FILENO) ? command_overview(c) : usage(c, c->talk, EX_USAGE);
+    int code = c->args.command->run(c);
+    if (fflush(c->out) != 0 || ferror(c->out))
+        return cli_fail(c, EX_FAILED, "cannot write the output; is the disk full?");
+    return code;
+}

@@ -1,0 +1,92 @@
+/* Four lines: CA, its sum, the script, the placeholder. */
+#include "cli/handout.h"
+
+#include "cli/env.h"
+#include "cli/input.h"
+#include "conf/conf.h"
+#include "store/client.h"
+
+#include <openssl/evp.h>
+#include <unistd.h>
+
+void handout_sha256(struct slice bytes, char ret[65])
+{
+    unsigned char sum[32] = {0};
+    unsigned int n = 0;
+    EVP_Digest(bytes.p, bytes.n, sum, &n, EVP_sha256(), NULL);
+    for (size_t i = 0; i < sizeof sum; i++)
+        snprintf(ret + 2 * i, 3, "%02x", sum[i]);
+}
+
+const char *handout_hostname(char buf[256])
+{
+    if (gethostname(buf, 256) != 0 || !*buf)
+        snprintf(buf, 256, "localhost");
+    buf[255] = '\0';
+    return buf;
+}
+
+static const struct {
+    const char *variable, *note;
+} variables[] = {
+    [SERVICE_GEMINI] = {"GEMINI_API_KEY", "or as a Bearer token, x-goog-api-key or ?key="},
+    [SERVICE_CLAUDE] = {"ANTHROPIC_API_KEY", "or ANTHROPIC_AUTH_TOKEN"},
+};
+
+/* "" while there is no CA. */
+static void ca_sum(struct cli *c, char ret[65])
+{
+    struct sbuf pem;
+    ret[0] = '\0';
+    if (access(c->conf->ca.cert, R_OK) != 0)
+        return;
+    sbuf_init(&pem, 1 << 20);
+    if (input_read(c, c->conf->ca.cert, &pem) == 0)
+        handout_sha256(sbuf_slice(&pem), ret);
+    sbuf_finish(&pem);
+}
+
+static void print_text(struct cli *c, const char *proxy, const char *sum, enum service service,
+                       struct slice placeholder)
+{
+    FILE *f = c->out;
+    if (placeholder.n)
+        fprintf(f, "%.*s\n\n", SLICE_FMT(placeholder));
+    fprintf(f, "d=${XDG_CONFIG_HOME:-$HOME/.config}/credswap; mkdir -p \"$d\"\n");
+    if (*sum)
+        fprintf(f,
+                "curl -fsS %s/ca.pem -o \"$d/ca.pem\" && echo \"%s  $d/ca.pem\" | sha256sum -c -\n",
+                proxy, sum);
+    else
+        cli_say(c, "warning: there is no CA yet; credswap ca init makes one, then credswap ca show "
+                   "has its sum");
+    fprintf(f, "curl -fsS %s/env.sh -o \"$d/env.sh\" && . \"$d/env.sh\"\n", proxy);
+    if (placeholder.n)
+        fprintf(f, "export %s=%.*s   # %s\n", variables[service].variable, SLICE_FMT(placeholder),
+                variables[service].note);
+    else
+        fprintf(f, "export %s=...   # your placeholder; %s\n", variables[service].variable,
+                variables[service].note);
+}
+
+void handout_print(struct cli *c, struct slice name, enum service service, struct slice placeholder)
+{
+    char proxy[300], hostname[256], sum[65];
+    struct errmsg msg = {0};
+    if (env_proxy(c->conf, handout_hostname(hostname), proxy, &msg) != ERR_OK)
+        snprintf(proxy, sizeof proxy, "http://PROXY:PORT");
+    ca_sum(c, sum);
+    if (!c->args.json) {
+        print_text(c, proxy, sum, service, placeholder);
+        return;
+    }
+    cJSON *o = json_object();
+    json_text(o, "name", name);
+    json_z(o, "service", service_name(service));
+    json_text(o, "placeholder", placeholder.n ? placeholder : (struct slice){NULL, 0});
+    json_z(o, "variable", variables[service].variable);
+    json_z(o, "proxy", proxy);
+    json_z(o, "ca_sha256", *sum ? sum : NULL);
+    json_print(c->out, o);
+    cJSON_Delete(o);
+}

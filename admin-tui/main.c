@@ -1,0 +1,21 @@
+/* credswap: the console. Everything is a subcommand; the table is in cli/commands.h. */
+#include "cli/cli.h"
+
+#include <locale.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+int main(int argc, char **argv)
+{
+    struct cli c;
+    const struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none); /* keys pass through this memory */
+#ifndef __SANITIZE_ADDRESS__ /* its leak check traces the process */
+    (void)prctl(PR_SET_DUMPABLE, 0);
+#endif
+    (void)setlocale(LC_CTYPE, "");
+    cli_init(&c);
+    int code = cli_run(&c, argc, argv);
+    cli_finish(&c);
+    return code;
+}

@@ -1,4 +1,5 @@
-/* Real tokens: memory (each worker), then store, then the token endpoint; one flight for each account. */
+/* Real tokens: memory (each worker), then store, then the token endpoint; one flight for each
+ * account. */
 #ifndef TOKEN_TOKEN_H
 #define TOKEN_TOKEN_H
 #include "base/err.h"
@@ -29,9 +30,11 @@ struct broker_conf {
     struct keeper *keeper;
     struct writer *writer;
 };
-enum err broker_start(const struct broker_conf *c, struct broker **ret, struct errmsg *msg) NODISCARD;
+enum err broker_start(const struct broker_conf *c, struct broker **ret,
+                      struct errmsg *msg) NODISCARD;
 void broker_stop(struct broker *b);
-/** The newest snapshot; accounts that vanished or changed their key are forgotten. Takes a reference. Thread: main. */
+/** The newest snapshot; accounts that vanished or changed their key are forgotten. Takes a
+ * reference. Thread: main. */
 void broker_set_snapshot(struct broker *b, struct snapshot *s);
 
 /* What a failed token_get says; goes into the exchange's attempt list and the 503. */
@@ -42,24 +45,29 @@ struct token_failure {
 };
 typedef void (*token_cb)(void *arg, struct token *t, const struct token_failure *failure);
 
-/* L1: one for each worker; keyed by account id. Not thread-safe. Registers with the broker for pushes (renewed and dropped tokens). */
-enum err token_cache_create(struct broker *b, struct mailbox *worker_mailbox, struct token_cache **ret) NODISCARD;
+/* L1: one for each worker; keyed by account id. Not thread-safe. Registers with the broker for
+ * pushes (renewed and dropped tokens). */
+enum err token_cache_create(struct broker *b, struct mailbox *worker_mailbox,
+                            struct token_cache **ret) NODISCARD;
 void token_cache_destroy(struct token_cache *c);
-/** A token that is good for at least 30 s more, borrowed until the loop turn ends, or NULL when one must be fetched.
- *  Within early_refresh of the end it is still returned and a renewal is asked for once. No lock, no syscall. */
+/** A token that is good for at least 30 s more, borrowed until the loop turn ends, or NULL when one
+ * must be fetched. Within early_refresh of the end it is still returned and a renewal is asked for
+ * once. No lock, no syscall. */
 struct token *token_peek(struct token_cache *c, const struct snap_account *a);
-/** Asks the broker; CB comes later on this worker (never inside this call), exactly once unless cancelled.
- *  *ret_wait can be cancelled until then. */
+/** Asks the broker; CB comes later on this worker (never inside this call), exactly once unless
+ * cancelled. *ret_wait can be cancelled until then. */
 struct token_wait;
 enum err token_fetch(struct token_cache *c, const struct snap_account *a, token_cb cb, void *arg,
                      struct token_wait **ret_wait) NODISCARD;
 void token_wait_cancel(struct token_wait *w);
-/** The upstream refused exactly this token: no worker serves it again, the stored copy goes, the next fetch mints.
- *  A newer token of the same account is left alone. */
+/** The upstream refused exactly this token: no worker serves it again, the stored copy goes, the
+ * next fetch mints. A newer token of the same account is left alone. */
 void token_invalidate(struct token_cache *c, const struct snap_account *a, struct token *t);
 
-/** For the console's `refresh` and `test`: mints now whatever is cached; CB on the thread of MAILBOX. */
-void broker_refresh(struct broker *b, int64_t account_id, struct mailbox *m, token_cb cb, void *arg);
+/** For the console's `refresh` and `test`: mints now whatever is cached; CB on the thread of
+ * MAILBOX. */
+void broker_refresh(struct broker *b, int64_t account_id, struct mailbox *m, token_cb cb,
+                    void *arg);
 
 struct broker_stats {
     uint64_t mints, mint_failures, from_store, waits, in_flight;

@@ -161,8 +161,8 @@ static enum err change_commit(struct store *s, struct slice who, struct slice wh
                               int64_t undone, int64_t *ret_event, struct errmsg *msg)
 {
     int64_t event = 0;
-    enum err e = s->has_watch ? audit(s, who, what, is_undo, &event, msg)
-                              : db_set(s, msg, ERR_INVALID, "no change was begun");
+    enum err e = s->has_watch && s->in_tx ? audit(s, who, what, is_undo, &event, msg)
+                                          : db_set(s, msg, ERR_INVALID, "no change was begun");
     if (e == ERR_OK && undone)
         e = db_exec(s, msg, "UPDATE event SET undone_by = ?2 WHERE id = ?1",
                     VALS(v_int(undone), v_int(event)));

@@ -105,12 +105,14 @@ build_preset() {
   local preset=$1
   shift
   if [ ! -f "build/$preset/build.ninja" ]; then
-    cmake --preset "$preset" >"/tmp/credswap-cmake.$$" 2>&1 || {
-      cat "/tmp/credswap-cmake.$$" >&2
-      rm -f "/tmp/credswap-cmake.$$"
+    local options=() log
+    [ "$preset" != release ] || options+=(-DCREDSWAP_WERROR=OFF) # a newer compiler's new warning must not stop a user
+    mkdir -p build
+    log=build/configure-$preset.log
+    cmake --preset "$preset" ${options[@]+"${options[@]}"} >"$log" 2>&1 || {
+      tail -n 30 "$log" >&2
       return 1
     }
-    rm -f "/tmp/credswap-cmake.$$"
   fi
   cmake --build "build/$preset" -j "$JOBS" ${1:+--target "$@"}
 }

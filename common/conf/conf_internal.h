@@ -22,9 +22,9 @@ struct scan {
     int *section_line; /* likewise, counted at the first option of the section */
 };
 
-/** What libconfuse would let pass: see scan.c. Fills S, whose `clean` and arrays the caller made
+/** What libconfuse would let pass: see scan.c. Fills OUT, whose `clean` and arrays the caller made
  * and frees. */
-enum err conf_scan(struct slice text, struct scan *s, struct errmsg *msg) NODISCARD;
+enum err conf_scan(struct slice text, struct scan *out, struct errmsg *msg) NODISCARD;
 
 /** "CREDSWAP_SECTION_KEY" into BUF. */
 void conf_env_name(const struct conf_option *o, char *buf, size_t size);

@@ -143,7 +143,7 @@ static enum err set_list_text(const struct load *l, const struct conf_option *o,
     if (slice_trim(text).n == 0)
         return ERR_OK;
     while (!e && slice_next(&text, ',', &item)) {
-        int64_t v;
+        int64_t v = 0;
         char copy[1024];
         item = slice_trim(item);
         if (!slice_copy(item, copy, sizeof copy))
@@ -159,7 +159,7 @@ static enum err set_list_text(const struct load *l, const struct conf_option *o,
 /* From the environment or the table's default. */
 static enum err set_text(const struct load *l, const struct conf_option *o, const char *text)
 {
-    int64_t v;
+    int64_t v = 0;
     enum err e;
     switch (o->type) {
     case OPTION_INT:
@@ -377,8 +377,11 @@ static enum err build(const char *name, const struct slice *text, bool use_envir
         return err_set(msg, ERR_NOMEM, "out of memory");
     l.c->origins = mem_calloc(l.count, sizeof *l.c->origins);
     l.c->path = mem_dup(name);
-    enum err e =
-        l.c->origins && l.c->path ? take_defaults(&l) : err_set(msg, ERR_NOMEM, "out of memory");
+    if (!l.c->origins || !l.c->path) {
+        conf_destroy(l.c);
+        return err_set(msg, ERR_NOMEM, "out of memory");
+    }
+    enum err e = take_defaults(&l);
     if (!e && text)
         e = take_file(&l, *text);
     if (!e && use_environment)

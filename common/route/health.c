@@ -102,7 +102,7 @@ static struct entry *add(struct health *h, int64_t account_id, struct slice mode
 static int64_t rest_s(int64_t retry_after_s, uint32_t step)
 {
     if (retry_after_s < 0) {
-        int64_t s = step < 8 ? FIRST_S << step : LONGEST_S;
+        int64_t s = step < 8 ? (int64_t)FIRST_S << step : LONGEST_S;
         return s < LONGEST_S ? s : LONGEST_S;
     }
     if (retry_after_s == 0)
@@ -119,7 +119,7 @@ void health_cool(struct health *h, const struct snap_account *a, struct slice mo
     if (is_known && now_ms < e->c.until_ms && now_ms >= e->c.since_ms) {
         /* Requests that were under way when the first refusal came: the provider may ask for
          * longer, no more. */
-        int64_t until = now_ms + rest_s(retry_after_s, 0) * 1000;
+        int64_t until = now_ms + rest_s(retry_after_s, 0) * INT64_C(1000);
         if (retry_after_s >= 0 && until > e->c.until_ms)
             e->c.until_ms = until;
         *ret = e->c;

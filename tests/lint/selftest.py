@@ -32,6 +32,7 @@ CASES = (
     (banned.check, "proxy/http/e.c", '/* strcpy(a) */ s = "malloc(3)"; ops->free(x); sbuf_free(x);\n', ""),
     (banned.check, "proxy/http/f.c", "void *f(void) __attribute__((malloc(x, 1), format(printf, 1, 2)));\n", ""),
     (banned.check, "proxy/http/g.c", 'printf("x");\n', "printf"),
+    (banned.check, "tests/unit/a_test.c", "sprintf(a, b); x = rand();\n", "sprintf"),
     (banned.check, "docs/a.md", "TO" "DO: write this\n", "docs"),
     (text.check_secrets, "tests/a.json", KEY, "private key"),
     (text.check_secrets, "common/keys/a.c", '#define M "-----BEGIN PRIVATE KEY-----"\n', ""),

@@ -1,5 +1,5 @@
 /* The broker's thread: letters in, letters out, one loop with libcurl in it. */
-#include "base/clock.h"
+#include "base/arena.h"
 #include "base/log.h"
 #include "base/seal.h"
 #include "keys/keeper.h"
@@ -142,6 +142,7 @@ static void *run(void *arg)
     struct broker *b = arg;
     event_base_loop(b->base, EVLOOP_NO_EXIT_ON_EMPTY);
     log_flush();
+    arena_thread_finish(); /* snapshots that ended here */
     return NULL;
 }
 

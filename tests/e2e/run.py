@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""Runs the end-to-end tests: run.py [--build DIR] [--quick] [--list] [--fail-fast] [NAME ...]
+"""Runs the end-to-end tests: run.py [--build DIR] [--quick] [--jobs N] [--list] [--fail-fast] [NAME ...]
 
 NAME selects tests whose full name (file.Class.test) contains it.  One line for each test; the last line is
-"N passed, N failed".  --quick leaves out what is marked slow.
+"N passed, N failed".  --quick leaves out what is marked slow.  --jobs N runs N classes at a time; what measures
+memory or shares of a second is then less exact.
 """
 import argparse
+import concurrent.futures
 import os
+import re
 import signal
+import subprocess
 import sys
 import time
 import unittest
@@ -99,10 +103,31 @@ def is_slow(test):
     return getattr(test, "slow", False) or getattr(getattr(test, test._testMethodName, None), "slow", False)
 
 
+def run_classes(tests, args):
+    """Each class in a process of its own, args.jobs at a time.  Returns (passed, failed, skipped)."""
+    names = list(dict.fromkeys(t.id().rsplit(".", 1)[0] for t in tests))
+    flags = ["--quick"] * args.quick + ["--fail-fast"] * args.fail_fast
+
+    def one(name):
+        wanted = [t.id() for t in tests if t.id().rsplit(".", 1)[0] == name]
+        return subprocess.run([sys.executable, os.path.abspath(__file__), *flags, *wanted], text=True, check=False,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+
+    totals = [0, 0, 0]
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        for name, text in zip(names, pool.map(one, names)):
+            found = re.search(r"in \d+ s, (\d+) skipped\n(\d+) passed, (\d+) failed\s*\Z", text)
+            print(text[:found.start()] if found else f"FAIL  {name}\n{text}", end="", flush=True)
+            for index, value in enumerate((found[2], found[3], found[1]) if found else (0, 1, 0)):
+                totals[index] += int(value)
+    return totals
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", help="folder of credswapd and credswap (default: build/debug)")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--fail-fast", action="store_true")
     parser.add_argument("names", nargs="*")
@@ -128,12 +153,16 @@ def main():
             return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that labs are taken down
     signal.signal(signal.SIGALRM, on_alarm)
-    result = Result(args.fail_fast)
     begin = time.monotonic()
-    unittest.TestSuite(tests).run(result)
-    print(f"in {time.monotonic() - begin:.0f} s, {result.skips} skipped")
-    print(f"{result.passed} passed, {len(result.broken)} failed")
-    return 1 if result.broken or not result.passed else 0
+    if args.jobs > 1:
+        passed, failed, skipped = run_classes(tests, args)
+    else:
+        result = Result(args.fail_fast)
+        unittest.TestSuite(tests).run(result)
+        passed, failed, skipped = result.passed, len(result.broken), result.skips
+    print(f"in {time.monotonic() - begin:.0f} s, {skipped} skipped")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
 
 
 if __name__ == "__main__":

@@ -135,6 +135,26 @@ static enum err connect(const char *path, int how, struct store **ret, struct er
     return ERR_OK;
 }
 
+/* "Page 20: unable to get the page. error code=7" is no damage but a read that failed. */
+static enum err damaged(struct store *s, struct slice finding, struct errmsg *msg)
+{
+    static const char mark[] = "error code=";
+    size_t at = slice_search(finding, slice_of(mark));
+    struct slice number = slice_sub(finding, at + sizeof mark - 1, finding.n);
+    size_t digits = 0;
+    while (digits < number.n && number.p[digits] >= '0' && number.p[digits] <= '9')
+        digits++;
+    uint64_t code = 0;
+    if (at < finding.n && slice_to_u64(slice_sub(number, 0, digits), &code) && code < 10000) {
+        enum err e = db_code((int)code);
+        if (e != ERR_DB && e != ERR_OK)
+            return db_set(s, msg, e, "store %s: cannot be read (%s)", s->path,
+                          sqlite3_errstr((int)code));
+    }
+    return db_set(s, msg, ERR_DB, "store %s: the file is damaged (%.*s); restore a backup", s->path,
+                  SLICE_FMT(slice_sub(finding, 0, 200)));
+}
+
 /* Only what a proxy cannot do without is read, so that the look stays cheap beside a large history.
  */
 static enum err look_quick(struct store *s, struct errmsg *msg)
@@ -152,11 +172,8 @@ static enum err look_quick(struct store *s, struct errmsg *msg)
         if (e != ERR_OK)
             return e;
         e = db_next(&q, &row, msg);
-        if (e == ERR_OK && (!row || !slice_eq(col_text(&q, 0), SLICE("ok")))) {
-            struct slice text = row ? col_text(&q, 0) : SLICE("no answer");
-            e = db_set(s, msg, ERR_DB, "store %s: the file is damaged (%.*s); restore a backup",
-                       s->path, SLICE_FMT(slice_sub(text, 0, 200)));
-        }
+        if (e == ERR_OK && (!row || !slice_eq(col_text(&q, 0), SLICE("ok"))))
+            e = damaged(s, row ? col_text(&q, 0) : SLICE("no answer"), msg);
         db_end(&q);
         if (e != ERR_OK)
             return e;

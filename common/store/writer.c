@@ -40,7 +40,7 @@ struct queued {
 
 struct jobs {
     struct queued *first, **end;
-    size_t count, droppable;
+    size_t count;
 };
 
 struct writer {
@@ -50,10 +50,10 @@ struct writer {
     pthread_mutex_t lock;
     pthread_cond_t work, done;
     /* under lock: */
-    struct jobs queue, batch; /* the batch is the thread's; only its numbers are read by others */
+    struct jobs queues[2]; /* [droppable]; each in the order of posting */
+    struct jobs batch;     /* the thread's; only its numbers are read by others */
     uint64_t last_seq;
     struct writer_stats stats;
-    uint64_t batch_oldest_ms;
     bool is_stopping, is_abandoned; /* abandoned: what is left is given up */
     unsigned flushing;              /* somebody waits: do not gather, write */
 };
@@ -83,7 +83,6 @@ static void jobs_add(struct jobs *l, struct queued *n)
     *l->end = n;
     l->end = &n->next;
     l->count++;
-    l->droppable += n->job.droppable;
 }
 
 static struct queued *jobs_take(struct jobs *l)
@@ -95,25 +94,27 @@ static struct queued *jobs_take(struct jobs *l)
     if (!l->first)
         l->end = &l->first;
     l->count--;
-    l->droppable -= n->job.droppable;
     return n;
 }
 
-/* The oldest droppable one, wherever it stands. */
-static struct queued *jobs_take_droppable(struct jobs *l)
+/* Under lock, as the next three. */
+static size_t waiting(const struct writer *w)
 {
-    for (struct queued **at = &l->first; *at; at = &(*at)->next) {
-        struct queued *n = *at;
-        if (!n->job.droppable)
-            continue;
-        *at = n->next;
-        if (!n->next)
-            l->end = at;
-        l->count--;
-        l->droppable--;
-        return n;
-    }
-    return NULL;
+    return w->queues[0].count + w->queues[1].count;
+}
+
+/* Where the next job in the order of posting stands; its list may be empty. */
+static struct jobs *next_queue(struct writer *w)
+{
+    struct jobs *a = &w->queues[0], *b = &w->queues[1];
+    if (!a->first || !b->first)
+        return a->first ? a : b;
+    return a->first->seq < b->first->seq ? a : b;
+}
+
+static const struct queued *oldest(struct writer *w)
+{
+    return w->batch.first ? w->batch.first : next_queue(w)->first;
 }
 
 static void job_free(const struct writer_job *job)
@@ -130,15 +131,15 @@ static void queued_free(struct queued *n)
 
 /* ---- posting ---- */
 
-/* Under lock. Returns what has to go so that one more fits, or NULL. */
+/* Returns what has to go so that one more fits, or NULL. */
 static struct queued *make_room(struct writer *w, const struct writer_job *job)
 {
-    if (job->droppable && w->queue.droppable >= DROPPABLE_MAX)
-        return jobs_take_droppable(&w->queue);
-    if (w->queue.count < QUEUE_MAX)
+    if (job->droppable && w->queues[true].count >= DROPPABLE_MAX)
+        return jobs_take(&w->queues[true]);
+    if (waiting(w) < QUEUE_MAX)
         return NULL;
-    struct queued *n = jobs_take_droppable(&w->queue);
-    return n ? n : jobs_take(&w->queue);
+    struct queued *n = jobs_take(&w->queues[true]);
+    return n ? n : jobs_take(&w->queues[false]);
 }
 
 void writer_post(struct writer *w, struct writer_job job)
@@ -153,8 +154,8 @@ void writer_post(struct writer *w, struct writer_job job)
     if (takes) {
         gone = make_room(w, &job);
         n->seq = ++w->last_seq;
-        jobs_add(&w->queue, n);
-        if (w->queue.count == 1 || w->queue.count == BATCH_JOBS)
+        jobs_add(&w->queues[job.droppable], n);
+        if (waiting(w) == 1 || waiting(w) == BATCH_JOBS)
             pthread_cond_signal(&w->work);
     }
     bool drops = gone || !takes;
@@ -188,18 +189,17 @@ static void note_error(struct writer *w)
 static bool gather(struct writer *w, uint64_t tidy_at)
 {
     pthread_mutex_lock(&w->lock);
-    while (w->batch.count == 0 && w->queue.count == 0 && !w->is_stopping && now_ms() < tidy_at)
+    while (w->batch.count == 0 && waiting(w) == 0 && !w->is_stopping && now_ms() < tidy_at)
         wait_until(&w->work, &w->lock, tidy_at);
-    while (w->queue.count > 0 && w->batch.count + w->queue.count < BATCH_JOBS && !w->is_stopping &&
+    while (waiting(w) > 0 && w->batch.count + waiting(w) < BATCH_JOBS && !w->is_stopping &&
            w->flushing == 0) {
-        uint64_t due = w->queue.first->posted_ms + BATCH_MS;
+        uint64_t due = next_queue(w)->first->posted_ms + BATCH_MS;
         if (now_ms() >= due)
             break;
         wait_until(&w->work, &w->lock, due);
     }
-    while (w->batch.count < BATCH_JOBS && w->queue.count > 0)
-        jobs_add(&w->batch, jobs_take(&w->queue));
-    w->batch_oldest_ms = w->batch.first ? w->batch.first->posted_ms : 0;
+    while (w->batch.count < BATCH_JOBS && waiting(w) > 0)
+        jobs_add(&w->batch, jobs_take(next_queue(w)));
     bool goes_on = !w->is_abandoned && (w->batch.count > 0 || !w->is_stopping);
     pthread_mutex_unlock(&w->lock);
     return goes_on;
@@ -281,12 +281,12 @@ static void rest(struct writer *w, uint64_t pause_ms)
     note_error(w);
     pthread_mutex_lock(&w->lock);
     bool was_healthy = w->stats.is_healthy;
-    size_t waiting = w->batch.count + w->queue.count;
+    size_t left = w->batch.count + waiting(w);
     w->stats.is_healthy = false;
     pthread_mutex_unlock(&w->lock);
     if (was_healthy)
         LOG(LOG_ERROR, "writer_stuck", KV_Z("reason", store_last_error(w->s)),
-            KV_U("waiting", waiting));
+            KV_U("waiting", left));
     log_flush();
     pthread_mutex_lock(&w->lock);
     uint64_t until = now_ms() + pause_ms;
@@ -352,7 +352,8 @@ enum err writer_start(const char *path, struct master_key *key, struct writer **
     struct writer *w = mem_calloc(1, sizeof *w);
     if (!w)
         return err_set(msg, ERR_NOMEM, "writer: %s", err_str(ERR_NOMEM));
-    jobs_init(&w->queue);
+    jobs_init(&w->queues[0]);
+    jobs_init(&w->queues[1]);
     jobs_init(&w->batch);
     w->stats.is_healthy = true;
     w->key = master_key_ref(key);
@@ -378,10 +379,10 @@ enum err writer_start(const char *path, struct master_key *key, struct writer **
 
 /* Under lock. True when every job up to SEQ is written, failed or dropped: what is left is in
  * order. */
-static bool is_done(const struct writer *w, uint64_t seq)
+static bool is_done(struct writer *w, uint64_t seq)
 {
-    const struct queued *oldest = w->batch.first ? w->batch.first : w->queue.first;
-    return !oldest || oldest->seq > seq;
+    const struct queued *n = oldest(w);
+    return !n || n->seq > seq;
 }
 
 enum err writer_flush(struct writer *w, uint64_t timeout_ms)
@@ -413,10 +414,10 @@ void writer_stop(struct writer *w)
     pthread_cond_signal(&w->work);
     pthread_mutex_unlock(&w->lock);
     pthread_join(w->thread, NULL);
-    size_t lost = w->batch.count + w->queue.count;
+    size_t lost = w->batch.count + waiting(w);
     if (lost > 0)
         LOG(LOG_ERROR, "writer_lost", KV_U("jobs", lost), KV_Z("reason", w->stats.last_error));
-    struct jobs *lists[] = {&w->batch, &w->queue};
+    struct jobs *lists[] = {&w->batch, &w->queues[0], &w->queues[1]};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         while (lists[i]->first)
             queued_free(jobs_take(lists[i]));
@@ -430,10 +431,8 @@ void writer_stats(struct writer *w, struct writer_stats *ret)
 {
     pthread_mutex_lock(&w->lock);
     *ret = w->stats;
-    ret->queue = w->queue.count + w->batch.count;
-    uint64_t oldest = w->batch.count > 0   ? w->batch_oldest_ms
-                      : w->queue.count > 0 ? w->queue.first->posted_ms
-                                           : 0;
-    ret->oldest_ms = oldest ? now_ms() - oldest : 0;
+    const struct queued *n = oldest(w);
+    ret->queue = w->batch.count + waiting(w);
+    ret->oldest_ms = n ? now_ms() - n->posted_ms : 0;
     pthread_mutex_unlock(&w->lock);
 }

@@ -114,7 +114,7 @@ CREATE TABLE client (
   CONSTRAINT "expires_at is a time" CHECK (expires_at >= 0),
   CONSTRAINT "rpm is a number from 0 on" CHECK (rpm >= 0),
   CONSTRAINT "tokens_per_day is a number from 0 on" CHECK (tokens_per_day >= 0),
-  CONSTRAINT "models are patterns with commas, without spaces" CHECK (length(models) <= 4096 AND models NOT GLOB '*[^!-~]*'),
+  CONSTRAINT "models are printable ASCII patterns with commas" CHECK (length(models) <= 4096 AND models NOT GLOB '*[^ -~]*'),
   CONSTRAINT "a placeholder hash has 32 bytes" CHECK (placeholder_hash IS NULL OR length(placeholder_hash) = 32),
   CONSTRAINT "the visible part is short" CHECK (length(visible) <= 16 AND visible NOT GLOB '*[^!-~]*'),
   CONSTRAINT "a key id is printable ASCII" CHECK (length(sa_key_id) <= 128 AND sa_key_id NOT GLOB '*[^!-~]*'),

@@ -30,10 +30,10 @@ struct log_kv {
         int64_t i;
     };
 };
-#define KV_S(k, v)                                                                                 \
+#define KV_S(k, ...)                                                                               \
     (struct log_kv)                                                                                \
     {                                                                                              \
-        .key = (k), .type = LOG_SLICE, .s = (v)                                                    \
+        .key = (k), .type = LOG_SLICE, .s = (__VA_ARGS__)                                          \
     }
 #define KV_Z(k, v) KV_S(k, slice_of(v))
 #define KV_U(k, v)                                                                                 \

@@ -61,7 +61,7 @@ struct slice slice_sub(struct slice s, size_t from, size_t to)
 struct slice slice_trim(struct slice s)
 {
     while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
-        s.p++, s.n--;
+        s = (struct slice){s.p + 1, s.n - 1};
     while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
         s.n--;
     return s;

@@ -63,8 +63,10 @@ static bool string_byte(struct model_scan *m, char c)
 static bool plain_byte(struct model_scan *m, char c)
 {
     bool space = c == ' ' || c == '\t' || c == '\r' || c == '\n';
-    if (m->depth == 0)
-        return space || (c == '{' && (m->depth = 1, m->is_key = true));
+    if (m->depth == 0) {
+        m->depth = c == '{';
+        return space || c == '{';
+    }
     switch (c) {
     case '"':
         m->in_string = true;

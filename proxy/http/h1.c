@@ -78,7 +78,7 @@ static void close_stream(struct h1 *h, enum why why)
 {
     if (!h->is_open)
         return;
-    h->is_open = false;
+    h->is_open = h->session.has_stream = false;
     if (why != WHY_DONE)
         h->keep_alive = false;
     h->stream.sink->on_close(&h->stream, why);
@@ -234,7 +234,7 @@ static void request_head(struct h1 *h, const struct head *head)
     h->tx = TX_IDLE;
     h->window = STREAM_WINDOW;
     start_body(h, head);
-    h->is_open = true;
+    h->is_open = h->session.has_stream = true;
     h->stream.sink = NULL;
     h->stream.owner = NULL;
     h->session.sink->on_open(&h->session, &h->stream);
@@ -279,8 +279,8 @@ static void answer_done(struct h1 *h)
         h->keep_alive = false;
         return; /* an early answer: the owner decides, and resets */
     }
+    h->rx = RX_WAIT; /* before the owner looks whether we can be used again */
     close_stream(h, WHY_DONE);
-    h->rx = RX_WAIT;
 }
 
 static bool take_head(struct h1 *h, const char *p, size_t len)
@@ -443,7 +443,7 @@ void h1_take_rest(struct session *s, struct sbuf *out)
     struct h1 *h = h1_of(s);
     sbuf_add(out, h->held.p, h->held.n);
     sbuf_finish_wipe(&h->held);
-    h->is_open = false;
+    h->is_open = h->session.has_stream = false;
     h->rx = RX_DEAD;
 }
 
@@ -570,7 +570,7 @@ static enum err send_answer_head(struct h1 *h, const struct head *given, bool en
     if (e != ERR_OK)
         return e;
     h->close_told = !keep;
-    h->is_head_sent = true;
+    h->is_head_sent = h->session.is_answering = true;
     start_sending(h, &head, end);
     put(h, out->p, out->n);
     return ERR_OK;
@@ -720,7 +720,7 @@ static void h1_flushed(struct session *s, size_t n)
     if (h->session.role == ROLE_CLIENT || h->unflushed || !h->is_head_sent || h->tx != TX_DONE)
         return;
     if (h->is_open) {
-        h->is_head_sent = false;
+        h->is_head_sent = h->session.is_answering = false;
         h->discard = h->rx == RX_LENGTH || h->rx == RX_CHUNKED;
         bool keep =
             h->keep_alive; /* an answered exchange is done, whatever is left of its request */
@@ -746,7 +746,7 @@ static struct stream *h1_open(struct session *s)
     struct h1 *h = h1_of(s);
     if (h->is_open || h->rx != RX_WAIT || !h->keep_alive)
         return NULL;
-    h->is_open = true;
+    h->is_open = h->session.has_stream = true;
     h->is_head_sent = false;
     h->tx = TX_IDLE;
     h->window = STREAM_WINDOW;

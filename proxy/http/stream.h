@@ -129,7 +129,10 @@ struct session {
     struct outlet *out;
     void *owner;
     enum role role;
-    bool is_broken; /* a message was broken off: the peer must see a cut, never a clean end */
+    bool has_stream;   /* a message pair is under way */
+    bool is_answering; /* server role: the final head of an answer went out, and its end has not
+                          left */
+    bool is_broken;    /* a message was broken off: the peer must see a cut, never a clean end */
     struct fault fault;
 };
 

@@ -384,6 +384,13 @@ void links_flush(struct loop *loop)
     }
 }
 
+bool link_flush_now(struct link *l)
+{
+    list_remove(&l->dirty);
+    flush(l);
+    return l->state == LINK_OPEN && !l->out && !l->sealed;
+}
+
 void loop_end_pass(struct loop *loop)
 {
     if (!loop->in_pass)

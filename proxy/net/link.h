@@ -74,6 +74,9 @@ enum err link_start_tls(struct link *l, SSL *ssl, bool is_server, const void *se
                         size_t n) NODISCARD;
 /** Queues bytes; they leave at the end of this pass. */
 void link_put(struct link *l, const void *p, size_t n);
+/** Sends what was put now: before the link changes its way of speaking. False when not all of it
+ * left. */
+bool link_flush_now(struct link *l) NODISCARD;
 /** Bytes that were put and have not left. */
 static inline size_t link_queued(const struct link *l)
 {

@@ -1,0 +1,951 @@
+/* The story of one request, from its head to the last byte of its answer. */
+#include "exchange/exchange_internal.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "conf/conf.h"
+
+#include <stdio.h>
+
+#define HEAD_ARENA_MAX (1024u * 1024u)
+#define SEND_AHEAD (64u * 1024u) /* of held bytes given to the back at once */
+
+/* ---- states ---- */
+
+/* row: from, bit: to */
+static const uint16_t legal[X_STATES] = {
+    [X_BEGIN] =
+        1u << X_MODEL | 1u << X_TOKEN | 1u << X_DIAL | 1u << X_SEND | 1u << X_REPLY | 1u << X_OVER,
+    [X_MODEL] = 1u << X_TOKEN | 1u << X_DIAL | 1u << X_SEND | 1u << X_REPLY | 1u << X_OVER,
+    [X_TOKEN] = 1u << X_TOKEN | 1u << X_DIAL | 1u << X_SEND | 1u << X_REPLY | 1u << X_OVER,
+    [X_DIAL] = 1u << X_TOKEN | 1u << X_DIAL | 1u << X_SEND | 1u << X_REPLY | 1u << X_OVER,
+    [X_SEND] =
+        1u << X_TOKEN | 1u << X_DIAL | 1u << X_SEND | 1u << X_STREAM | 1u << X_REPLY | 1u << X_OVER,
+    [X_STREAM] = 1u << X_OVER,
+    [X_REPLY] = 1u << X_OVER,
+    [X_OVER] = 0,
+};
+
+void exchange_goto(struct exchange *x, enum x_state to)
+{
+    CHECK(legal[x->state] >> to & 1);
+    x->state = to;
+}
+
+static void touch(struct exchange *x, int64_t seconds)
+{
+    struct loop *loop = x->svc->loop;
+    deadline_set(&loop->wheel, &x->deadline, loop->now_ms + (uint64_t)seconds * 1000u);
+}
+
+/* ---- the end ---- */
+
+static void drop_held(struct exchange *x)
+{
+    if (x->counted)
+        atomic_fetch_sub_explicit(x->svc->replay_bytes, x->counted, memory_order_relaxed);
+    x->counted = 0;
+    sbuf_finish_wipe(&x->held);
+    x->held_sent = 0;
+}
+
+static void record(struct exchange *x)
+{
+    uint64_t now = x->svc->loop->now_ms;
+    struct exchange_record r = {
+        .conn_id = x->info.conn_id,
+        .request_id = slice_of(x->request_id),
+        .peer = slice_of(x->info.peer),
+        .method = x->base.method,
+        .host = authority_host(&x->info.authority),
+        .path = x->is_forwarded ? x->original_path : (struct slice){"", 0},
+        .query_keys = x->query_keys,
+        .client = x->client,
+        .account = x->attempt_count ? x->pick.account : NULL,
+        .model = x->model,
+        .attempts = x->attempts,
+        .attempt_count = x->attempt_count,
+        .status = x->status,
+        .is_own_answer = x->is_own_answer,
+        .reason = x->reason,
+        .bytes_up = x->bytes_up,
+        .bytes_down = x->bytes_down,
+        .ttfb_ms = x->first_byte_ms ? x->first_byte_ms - x->began_ms : 0,
+        .ms = now - x->began_ms,
+        .is_swap = !x->info.is_plain,
+    };
+    x->svc->record(x->svc, &r);
+}
+
+static void free_exchange(struct later_link *later)
+{
+    struct exchange *x = container_of(later, struct exchange, later);
+    x->magic = 0;
+    mem_free(x);
+}
+
+/* Everything that another turn could still touch is let go here; memory goes in the next turn. */
+static void over(struct exchange *x)
+{
+    if (x->state == X_OVER)
+        return;
+    record(x);
+    exchange_goto(x, X_OVER);
+    deadline_clear(&x->deadline);
+    token_unref(&x->token);
+    drop_held(x);
+    snapshot_unref(&x->snap);
+    arena_finish(&x->arena, true);
+    list_remove(&x->link);
+    x->svc->exchange_count--;
+    later_destroy(x->svc->loop->later, &x->later, free_exchange);
+}
+
+/* Lets go of whatever the present attempt holds: the pool's or the broker's promise, or a
+ * connection in use. */
+static void leave_back(struct exchange *x)
+{
+    if (x->waiting)
+        x->svc->token_wait_cancel(x->waiting);
+    x->waiting = NULL;
+    if (x->dialling)
+        pool_cancel(x->dialling);
+    x->dialling = NULL;
+    struct stream *st = x->back_stream;
+    struct back *b = x->back;
+    x->back_stream = NULL;
+    x->back = NULL;
+    if (st) {
+        st->owner = NULL;
+        stream_reset(st);
+    }
+    if (b)
+        back_destroy(b);
+}
+
+static void break_off(struct exchange *x, const char *why)
+{
+    if (x->state == X_OVER)
+        return;
+    x->reason = x->reason ? x->reason : why;
+    leave_back(x);
+    if (!x->front_closed)
+        stream_reset(x->front); /* its on_close ends us */
+    else
+        over(x);
+}
+
+void exchange_abort(struct exchange *x, const char *why)
+{
+    break_off(x, why);
+}
+
+void exchanges_abort_all(struct services *s, const char *why)
+{
+    while (!list_empty(&s->exchanges))
+        exchange_abort(container_of(s->exchanges.next, struct exchange, link), why);
+}
+
+/* Own answers, whatever state the attempt is in. */
+static void fail_with(struct exchange *x, enum reply what, const char *reason, int64_t retry_after)
+{
+    leave_back(x);
+    if (x->is_committed) {
+        break_off(x, reason);
+        return;
+    }
+    drop_held(x);
+    touch(x, x->svc->conf->limits.idle_timeout);
+    reply_error(x, what, reason, retry_after);
+}
+
+/* ---- attempts ---- */
+
+static void begin_attempt(struct exchange *x);
+static void route(struct exchange *x, bool is_first);
+static void dial(struct exchange *x);
+
+static struct attempt *this_attempt(struct exchange *x)
+{
+    return x->attempt_count ? &x->attempts[x->attempt_count - 1] : NULL;
+}
+
+static void note_attempt(struct exchange *x, int status, const char *reason)
+{
+    struct attempt *a = this_attempt(x);
+    if (!a)
+        return;
+    a->status = status;
+    a->reason = reason;
+}
+
+static void cool(struct exchange *x, bool whole_account, const char *reason, int64_t seconds)
+{
+    struct cooldown c;
+    struct slice model = whole_account ? (struct slice){"", 0} : x->model;
+    health_cool(x->svc->health, x->pick.account, model, reason, seconds, clock_wall_ms(), &c);
+    x->svc->cooled(x->svc, x->pick.account, &c);
+}
+
+static void exclude(struct exchange *x)
+{
+    if (x->excluded_count < ATTEMPTS_MAX)
+        x->excluded[x->excluded_count++] = x->pick.account->id;
+    token_unref(&x->token);
+    x->token_renewed = false;
+    x->fresh_only = false;
+}
+
+static bool attempts_left(const struct exchange *x)
+{
+    return x->excluded_count < ATTEMPTS_MAX &&
+           x->excluded_count < (uint32_t)x->svc->conf->retry.attempts;
+}
+
+static enum pick_status pick(struct exchange *x, struct pick_result *ret)
+{
+    struct pick_request q = {
+        .snap = x->snap,
+        .pool = &x->snap->pools[x->client->pool],
+        .api = x->api,
+        .host = authority_host(&x->info.authority),
+        .match = &x->match,
+        .model = x->model,
+        .excluded = x->excluded,
+        .excluded_count = x->excluded_count,
+        .forbid_location_change = x->match.location.n == 0,
+    };
+    return pick_account(&q, x->svc->health, x->svc->rng, clock_wall_ms(), ret);
+}
+
+/* ---- token ---- */
+
+static void on_token(void *arg, struct token *t, const struct token_failure *failure)
+{
+    struct exchange *x = obj_from(arg, EXCHANGE_MAGIC);
+    x->waiting = NULL;
+    if (t) {
+        x->token = token_ref(t);
+        dial(x);
+    } else {
+        note_attempt(x, 0, failure->reason);
+        cool(x, true, "mint_failed", failure->retry_after_s);
+        exclude(x);
+        route(x, false);
+    }
+    loop_end_pass(x->svc->loop);
+}
+
+static void get_token(struct exchange *x)
+{
+    const struct snap_account *a = x->pick.account;
+    token_unref(&x->token);
+    if (a->kind == ACCOUNT_API_KEY) {
+        dial(x);
+        return;
+    }
+    struct token *t = x->svc->token_peek(x->svc->tokens, a);
+    if (t) {
+        x->token = token_ref(t);
+        dial(x);
+        return;
+    }
+    exchange_goto(x, X_TOKEN);
+    deadline_clear(&x->deadline); /* the broker has its own */
+    if (x->svc->token_fetch(x->svc->tokens, a, on_token, x, &x->waiting) != ERR_OK)
+        fail_with(x, REPLY_INTERNAL, "memory", 1);
+}
+
+/* ---- connection ---- */
+
+static const struct stream_sink back_sink;
+
+static enum reply reply_for(enum err e)
+{
+    switch ((int)e) {
+    case ERR_CERT:
+    case ERR_TLS:
+        return REPLY_UPSTREAM_CERT;
+    case ERR_UNRESOLVED:
+        return REPLY_UPSTREAM_NAME;
+    case ERR_DENIED:
+        return REPLY_UPSTREAM_ADDRESS;
+    case ERR_TIMEOUT:
+        return REPLY_TIMEOUT;
+    case ERR_PROTOCOL:
+        return REPLY_UPSTREAM_ANSWER;
+    case ERR_NOMEM:
+    case ERR_LIMIT:
+        return REPLY_INTERNAL;
+    default:
+        return REPLY_UPSTREAM;
+    }
+}
+
+/* The connection, not the account, failed: elsewhere if it can be, and nobody cools. */
+static void connection_failed(struct exchange *x, enum err e, const char *why)
+{
+    note_attempt(x, 0, why);
+    if (x->info.is_plain || !retry_allowed(x, false)) {
+        fail_with(x, reply_for(e), why, -1);
+        return;
+    }
+    exclude(x);
+    struct pick_result next;
+    if (attempts_left(x) && pick(x, &next) == PICK_OK) {
+        x->pick = next;
+        begin_attempt(x);
+        return;
+    }
+    fail_with(x, reply_for(e), why, -1);
+}
+
+static void send_held(struct exchange *x);
+static void touch_request(struct exchange *x);
+
+static void start_send(struct exchange *x)
+{
+    struct head h;
+    enum err e = ERR_OK;
+    if (x->info.is_plain) {
+        h = x->base;
+        h.authority = x->pick.domain;
+    } else {
+        e = swap_head(x, &h);
+    }
+    if (e != ERR_OK) {
+        fail_with(x, REPLY_INTERNAL, e == ERR_CRYPTO ? "api_key_sealed" : "memory", 1);
+        return;
+    }
+    x->back_stream = back_open(x->back);
+    if (!x->back_stream) {
+        connection_failed(x, ERR_CLOSED, back_why(x->back));
+        return;
+    }
+    x->back_stream->sink = &back_sink;
+    x->back_stream->owner = x;
+    exchange_goto(x, X_SEND);
+    touch_request(x);
+    bool bodiless = x->request_ended && x->held.n == 0;
+    e = stream_send_head(x->back_stream, &h, bodiless);
+    if (e != ERR_OK) {
+        fail_with(x, e == ERR_INVALID ? REPLY_BAD_REQUEST : REPLY_INTERNAL, "head", -1);
+        return;
+    }
+    x->is_forwarded = true;
+    x->held_sent = 0;
+    x->body_sent = 0;
+    if (!bodiless)
+        send_held(x);
+}
+
+static void on_back(void *arg, enum err e, const char *why, struct back *b)
+{
+    struct exchange *x = obj_from(arg, EXCHANGE_MAGIC);
+    x->dialling = NULL;
+    if (e != ERR_OK) {
+        connection_failed(x, e, why);
+    } else {
+        x->back = b;
+        start_send(x);
+    }
+    loop_end_pass(x->svc->loop);
+}
+
+static void dial(struct exchange *x)
+{
+    struct authority to = x->info.authority;
+    if (!x->info.is_plain && !slice_eq(x->pick.domain, authority_host(&to)) &&
+        (authority_parse(x->pick.domain, 443, &to) != ERR_OK ||
+         !policy_is_swap_domain(x->svc->policy, authority_host(&to)))) {
+        fail_with(x, REPLY_INTERNAL, "model_domain", -1);
+        return;
+    }
+    exchange_goto(x, X_DIAL);
+    deadline_clear(&x->deadline); /* the pool has its own */
+    bool fresh = x->fresh_only || x->match.is_resumable;
+    enum err e = pool_acquire(x->svc->pool, &to, !x->info.is_plain, fresh, on_back, x, &x->back,
+                              &x->dialling);
+    if (e == ERR_OK)
+        start_send(x);
+    else if (e != ERR_AGAIN)
+        fail_with(x, reply_for(e), "dial", 1);
+}
+
+static void begin_attempt(struct exchange *x)
+{
+    if (x->attempt_count < ATTEMPTS_MAX)
+        x->attempts[x->attempt_count++] = (struct attempt){.account = x->pick.account->name};
+    get_token(x);
+}
+
+/* Chooses an account; what cannot be served is answered. */
+static void route(struct exchange *x, bool is_first)
+{
+    enum pick_status status = attempts_left(x) ? pick(x, &x->pick) : PICK_UNAVAILABLE;
+    switch (status) {
+    case PICK_OK:
+        begin_attempt(x);
+        return;
+    case PICK_NO_MODEL:
+        fail_with(x, REPLY_NO_MODEL, "no_model", -1);
+        return;
+    case PICK_NO_KIND:
+        fail_with(x, REPLY_NO_KIND, "no_kind", -1);
+        return;
+    case PICK_UNAVAILABLE:
+        fail_with(x, REPLY_UNAVAILABLE, is_first ? "none_available" : "none_left",
+                  x->pick.retry_after_s > 0 ? x->pick.retry_after_s : 1);
+        return;
+    }
+}
+
+/* ---- the request's body ---- */
+
+/* Bytes are held for replay up to the limit, and beyond it only as long as they have not been sent.
+ */
+static bool hold(struct exchange *x, const void *p, size_t n)
+{
+    struct services *s = x->svc;
+    uint64_t all = atomic_load_explicit(s->replay_bytes, memory_order_relaxed);
+    bool fits = x->held.n + n <= (uint64_t)s->conf->retry.replay_bytes &&
+                all + n <= (uint64_t)s->conf->retry.replay_total_bytes;
+    bool all_sent = x->back_stream && x->held_sent == x->held.n;
+    if (!fits && x->is_replayable) {
+        x->is_replayable = false;
+        if (all_sent)
+            drop_held(x);
+    }
+    if (!x->is_replayable && all_sent)
+        return true; /* sent straight on */
+    if (x->held.size == 0 && x->base.body == BODY_LENGTH && x->base.content_length <= 65536)
+        (void)sbuf_reserve(&x->held, (size_t)x->base.content_length); /* one allocation, not ten */
+    sbuf_add(&x->held, p, n);
+    if (x->held.failed)
+        return false;
+    x->counted += n;
+    atomic_fetch_add_explicit(s->replay_bytes, n, memory_order_relaxed);
+    return true;
+}
+
+/* Whose silence is it? The client's, while its request has not ended and all that came of it was
+ * sent. */
+static void touch_request(struct exchange *x)
+{
+    bool client = !x->request_ended && x->held_sent == x->held.n && !x->is_committed;
+    touch(x, client ? x->svc->conf->limits.idle_timeout : x->svc->conf->upstream.read_timeout);
+}
+
+static void give(struct exchange *x, const void *p, size_t n, bool end)
+{
+    x->body_sent += n;
+    if (stream_send_body(x->back_stream, p, n, end) != ERR_OK)
+        fail_with(x, REPLY_INTERNAL, "request_length", -1);
+}
+
+/* Gives the back what is held and not sent, a piece at a time: the rest follows when that has left.
+ */
+static void send_held(struct exchange *x)
+{
+    size_t left = x->held.n - x->held_sent;
+    size_t n = left < SEND_AHEAD ? left : SEND_AHEAD;
+    bool end = x->request_ended && n == left;
+    const char *p = x->held.n ? x->held.p + x->held_sent : "";
+    x->held_sent += n;
+    if (n || end)
+        give(x, p, n, end);
+    if (x->back_stream && !x->is_replayable && x->held_sent == x->held.n)
+        drop_held(x);
+}
+
+static void model_known(struct exchange *x);
+
+static void front_body(struct stream *st, const void *p, size_t n, bool end)
+{
+    struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
+    x->bytes_up += n;
+    x->uncredited += n;
+    if (end)
+        x->request_ended = true;
+    if (x->state == X_REPLY || x->state == X_OVER || x->answer_ended)
+        return;
+    bool straight = x->back_stream && x->held_sent == x->held.n;
+    if (n && !hold(x, p, n)) {
+        fail_with(x, REPLY_INTERNAL, "memory", 1);
+        return;
+    }
+    if (x->state == X_MODEL) {
+        touch(x, x->svc->conf->limits.idle_timeout);
+        stream_credit(st, n); /* held within the replay limit: the model may come last */
+        x->uncredited -= n;
+        if (model_scan_feed(&x->scan, p, n) != MODEL_MORE || end || !x->is_replayable)
+            model_known(x);
+        return;
+    }
+    if (!x->back_stream)
+        return; /* held until there is one */
+    touch_request(x);
+    if (straight) {
+        if (x->held.n)
+            x->held_sent = x->held.n;
+        give(x, p, n, end);
+    } /* else what is held leaves first, as back_sent makes room, and these bytes with it */
+}
+
+static void back_sent(struct stream *st, size_t n)
+{
+    if (!st->owner)
+        return;
+    struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
+    uint64_t credit = n < x->uncredited ? n : x->uncredited;
+    x->uncredited -= credit;
+    if (!x->front_closed)
+        stream_credit(x->front, (size_t)credit);
+    touch_request(x);
+    if (x->back_stream == st && x->held_sent < x->held.n)
+        send_held(x);
+}
+
+/* ---- the answer ---- */
+
+/* Lets the refused answer go. Its connection may live when the whole request was sent. */
+static void discard_answer(struct exchange *x)
+{
+    struct stream *st = x->back_stream;
+    struct back *b = x->back;
+    if (!x->request_ended || x->held_sent < x->held.n) {
+        leave_back(x);
+        return;
+    }
+    x->back_stream = NULL;
+    x->back = NULL;
+    back_discard(b, st);
+}
+
+static bool renew_token(struct exchange *x)
+{
+    x->svc->token_invalidate(x->svc->tokens, x->pick.account, x->token);
+    token_unref(&x->token);
+    x->token_renewed = true;
+    if (!retry_allowed(x, true)) {
+        fail_with(x, REPLY_UNAVAILABLE, "token_refused", 1);
+        return true;
+    }
+    discard_answer(x);
+    get_token(x);
+    return true;
+}
+
+/* A refused or failed answer: somewhere else, if that can be. False: it is the client's to see. */
+static bool try_elsewhere(struct exchange *x, int status, const struct head *h)
+{
+    struct refusal r = judge_answer(status, x->pick.account->kind, x->token_renewed);
+    if (r.judgement == JUDGE_PASS)
+        return false;
+    if (r.judgement == JUDGE_NEW_TOKEN)
+        return renew_token(x);
+    if (r.cool_reason)
+        cool(x, r.cools_account, r.cool_reason, retry_after_s(h));
+    if (status == 401 && x->token)
+        x->svc->token_invalidate(x->svc->tokens, x->pick.account, x->token);
+    exclude(x);
+    struct pick_result next;
+    if (retry_allowed(x, r.is_definite) && attempts_left(x) && pick(x, &next) == PICK_OK) {
+        discard_answer(x);
+        x->pick = next;
+        begin_attempt(x);
+        return true;
+    }
+    if (status != 401)
+        return false;
+    /* Our own credential was refused: that is not for the client to see. */
+    fail_with(x, REPLY_UNAVAILABLE, "credential_refused", 1);
+    return true;
+}
+
+static bool is_answer_field_dropped(const struct field *f)
+{
+    return f->id == FIELD_X_CREDSWAP_REQUEST_ID || slice_ieq(f->name, SLICE("alt-svc"));
+}
+
+static void pass_head(struct exchange *x, const struct head *h, bool end)
+{
+    static _Thread_local struct field fields[HEAD_MAX_FIELDS + 2];
+    struct head out = *h;
+    out.fields = fields;
+    memcpy(fields, h->fields, h->count * sizeof *fields);
+    head_drop_hop_by_hop(&out);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < out.count; i++)
+        if (!is_answer_field_dropped(&fields[i]))
+            fields[kept++] = fields[i];
+    out.count = kept;
+    if (!x->info.is_plain)
+        head_add(&out, FIELD_X_CREDSWAP_REQUEST_ID, SLICE("x-credswap-request-id"),
+                 slice_of(x->request_id));
+    if (stream_send_head(x->front, &out, end) != ERR_OK) {
+        fail_with(x, REPLY_UPSTREAM_ANSWER, "answer_head", -1);
+        return;
+    }
+    x->status = h->status;
+    x->is_committed = true;
+    x->is_replayable = false;
+    exchange_goto(x, X_STREAM);
+    if (x->held_sent == x->held.n)
+        drop_held(x);
+}
+
+/* The answer is complete but the request is not: the connection to the provider is of no more use.
+ */
+static void answer_ended(struct exchange *x)
+{
+    x->answer_ended = true;
+    if (x->back_stream && (!x->request_ended || x->held_sent < x->held.n))
+        leave_back(x);
+}
+
+static void back_head(struct stream *st, const struct head *h, bool end)
+{
+    struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
+    x->first_byte_ms = x->svc->loop->now_ms;
+    note_attempt(x, h->status, NULL);
+    if (!x->info.is_plain) {
+        if (try_elsewhere(x, h->status, h))
+            return;
+        if (h->status < 400)
+            health_ok(x->svc->health, x->pick.account, x->model);
+    }
+    touch(x, x->svc->conf->upstream.read_timeout);
+    pass_head(x, h, end);
+    if (end && x->state == X_STREAM)
+        answer_ended(x);
+}
+
+static void back_body(struct stream *st, const void *p, size_t n, bool end)
+{
+    struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
+    x->bytes_down += n;
+    touch(x, x->svc->conf->upstream.read_timeout);
+    if (stream_send_body(x->front, p, n, end) != ERR_OK)
+        break_off(x, "answer_length");
+    else if (end)
+        answer_ended(x);
+}
+
+/* The connection ended before any answer. A reused one may simply have been closed by the provider
+ * in the same moment. */
+static void lost(struct exchange *x, enum why why, bool was_reused, const char *word)
+{
+    if (why == WHY_PROTO) {
+        note_attempt(x, 0, word);
+        fail_with(x, REPLY_UPSTREAM_ANSWER, word, -1);
+        return;
+    }
+    if (was_reused && !x->fresh_only && retry_allowed(x, false)) {
+        x->fresh_only = true;
+        dial(x);
+        return;
+    }
+    connection_failed(x, ERR_CLOSED, word);
+}
+
+static void back_close(struct stream *st, enum why why)
+{
+    if (!st->owner)
+        return; /* we let go of it ourselves */
+    struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
+    struct back *b = x->back;
+    x->back_stream = NULL;
+    x->back = NULL;
+    if (why == WHY_DONE) {
+        pool_release(b);
+        return;
+    }
+    bool was_reused = back_is_reused(b);
+    const char *word = why == WHY_PROTO ? "answer_malformed" : "connection_lost";
+    back_destroy(b);
+    if (x->state == X_SEND)
+        lost(x, why, was_reused, word);
+    else if (x->state == X_STREAM && !x->answer_ended)
+        break_off(x, word);
+}
+
+static const struct stream_sink back_sink = {
+    .on_head = back_head, .on_body = back_body, .on_sent = back_sent, .on_close = back_close};
+
+/* ---- the client's side ---- */
+
+static void front_head(struct stream *st, const struct head *h, bool end)
+{
+    (void)st;
+    (void)h;
+    (void)end; /* came with exchange_begin */
+}
+
+static void front_sent(struct stream *st, size_t n)
+{
+    struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
+    if (x->state != X_STREAM)
+        return;
+    touch(x, x->svc->conf->upstream.read_timeout);
+    stream_credit(x->back_stream, n);
+}
+
+static void front_close(struct stream *st, enum why why)
+{
+    struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
+    x->front_closed = true;
+    x->front = NULL;
+    if (why != WHY_DONE && !x->reason)
+        x->reason = why == WHY_PROTO ? "client_protocol" : "client_gone";
+    leave_back(x);
+    over(x);
+}
+
+static const struct stream_sink front_sink = {
+    .on_head = front_head, .on_body = front_body, .on_sent = front_sent, .on_close = front_close};
+
+static void on_deadline(struct deadline *d)
+{
+    struct exchange *x = container_of(d, struct exchange, deadline);
+    bool client = !x->request_ended && x->held_sent == x->held.n;
+    switch (x->state) {
+    case X_MODEL:
+        fail_with(x, REPLY_CLIENT_TIMEOUT, "body_timeout", -1);
+        break;
+    case X_SEND:
+        note_attempt(x, 0, client ? "body_timeout" : "answer_timeout");
+        fail_with(x, client ? REPLY_CLIENT_TIMEOUT : REPLY_TIMEOUT,
+                  client ? "body_timeout" : "answer_timeout", -1);
+        break;
+    case X_STREAM:
+    case X_REPLY:
+        break_off(x, "silence");
+        break;
+    case X_BEGIN:
+    case X_TOKEN:
+    case X_DIAL:
+    case X_OVER:
+    case X_STATES:
+        break;
+    }
+    loop_end_pass(x->svc->loop);
+}
+
+/* ---- the beginning ---- */
+
+static bool method_ok(struct slice m)
+{
+    static const struct slice methods[] = {{"POST", 4}, {"GET", 3},    {"PUT", 3},    {"PATCH", 5},
+                                           {"HEAD", 4}, {"DELETE", 6}, {"OPTIONS", 7}};
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+        if (slice_eq(m, methods[i]))
+            return true;
+    return false;
+}
+
+/* One identity for each tunnel: Host, and the target when it is absolute, are the authority of the
+ * CONNECT (T-01). */
+static bool same_authority(const struct exchange *x, const struct head *h)
+{
+    struct authority a;
+    const struct field *host = head_get(h, FIELD_HOST);
+    if (x->info.sni_differs)
+        return false;
+    if (host &&
+        (authority_parse(host->value, 443, &a) != ERR_OK || !authority_eq(&a, &x->info.authority)))
+        return false;
+    if (h->scheme.n == 0)
+        return true;
+    return slice_ieq(h->scheme, SLICE("https")) &&
+           authority_parse(h->authority, 443, &a) == ERR_OK && authority_eq(&a, &x->info.authority);
+}
+
+static bool host_field_ok(const struct head *h)
+{
+    struct authority a;
+    const struct field *host = head_get(h, FIELD_HOST);
+    return !host || authority_parse(host->value, 443, &a) == ERR_OK;
+}
+
+static bool is_leaked(const struct exchange *x, struct slice placeholder)
+{
+    struct auth_scan scan;
+    auth_scan_init(&scan, placeholder);
+    bool leaks = auth_scan_head(&scan, &x->base);
+    auth_scan_finish(&scan);
+    return leaks;
+}
+
+/* Says who the client is, or answers. */
+static bool authenticate(struct exchange *x, const struct head *h)
+{
+    struct auth_result a;
+    struct head seen = *h;
+    if (x->info.path.n)
+        seen.path = x->info.path;
+    auth_find(&seen, x->snap, x->svc->key, clock_wall_s(), x->api, &a);
+    if (!a.client || a.status) {
+        enum reply what = a.status == 400   ? REPLY_SEVERAL_TOKENS
+                          : a.status == 403 ? REPLY_CLIENT_OFF
+                          : a.placeholder.n ? REPLY_UNKNOWN_TOKEN
+                                            : REPLY_NO_TOKEN;
+        fail_with(x, what, a.reason, -1);
+        return false;
+    }
+    x->client = a.client;
+    if (is_leaked(x, a.placeholder)) {
+        fail_with(x, REPLY_TOKEN_MISPLACED, "token_misplaced", -1);
+        return false;
+    }
+    return true;
+}
+
+static bool client_may(const struct exchange *x)
+{
+    const struct snap_client *c = x->client;
+    if (c->model_count == 0)
+        return true;
+    for (size_t i = 0; i < c->model_count; i++)
+        if (x->model.n && slice_glob(c->models[i], x->model))
+            return true;
+    return x->model.n == 0 && !x->match.model_in_body; /* a path that names no model */
+}
+
+static void model_known(struct exchange *x)
+{
+    if (x->scan.state == MODEL_FOUND)
+        x->model = route_model_bare(slice_make(x->scan.name, x->scan.name_n));
+    if (!client_may(x))
+        fail_with(x, REPLY_MODEL_DENIED, "model_denied", -1);
+    else
+        route(x, true);
+}
+
+/* What the request is, before anybody is asked. False: answered. */
+static bool admit(struct exchange *x, const struct head *h)
+{
+    struct decision d = policy_decide(x->svc->policy, x->snap, &x->info.authority);
+    x->rule = d.rule;
+    x->api = d.rule ? d.rule->api : API_NONE;
+    if (!host_field_ok(h)) {
+        fail_with(x, REPLY_BAD_REQUEST, "host", -1);
+        return false;
+    }
+    if (x->info.is_intercepted && !same_authority(x, h)) {
+        fail_with(x, REPLY_MISDIRECTED, x->info.sni_differs ? "sni" : "authority", -1);
+        return false;
+    }
+    if (d.verdict != VERDICT_SWAP) {
+        fail_with(x, REPLY_HOST_DENIED, d.reason, -1);
+        return false;
+    }
+    if (!method_ok(h->method)) {
+        fail_with(x, REPLY_METHOD, "method", -1);
+        return false;
+    }
+    return true;
+}
+
+/* The model as rows and client patterns spell it. */
+static bool model_of_path(struct exchange *x)
+{
+    char text[MODEL_MAX + 1];
+    struct slice model;
+    if (x->match.model.n == 0)
+        return true;
+    if (!route_model_text(x->match.model, text, sizeof text, &model))
+        return false;
+    x->model = arena_dup(&x->arena, model);
+    return x->model.p != NULL;
+}
+
+static void begin_swap(struct exchange *x, const struct head *h)
+{
+    if (!admit(x, h) || !authenticate(x, h))
+        return;
+    route_match(x->api, x->rule, x->base.method, head_path_only(&x->base), &x->match);
+    if (!x->match.is_allowed) {
+        fail_with(x, REPLY_PATH, "path", -1);
+        return;
+    }
+    uint32_t wait_s = x->svc->client_wait_s(x->svc, x->client);
+    if (wait_s) {
+        fail_with(x, REPLY_CLIENT_LIMIT, "client_limit", wait_s);
+        return;
+    }
+    if (x->client->pool >= x->snap->pool_count) {
+        fail_with(x, REPLY_INTERNAL, "pool", -1);
+        return;
+    }
+    if (!model_of_path(x)) {
+        fail_with(x, REPLY_PATH, "model", -1);
+        return;
+    }
+    x->front->ops->send_continue(x->front);
+    if (x->match.model_in_body && !x->request_ended) {
+        exchange_goto(x, X_MODEL);
+        touch(x, x->svc->conf->limits.idle_timeout);
+        return;
+    }
+    if (x->match.model_in_body)
+        x->scan.state = MODEL_NONE;
+    model_known(x);
+}
+
+/* An http:// request of a proxy client, for a host that policy lets through: relayed as it is. */
+static void begin_plain(struct exchange *x)
+{
+    x->pick.domain = authority_host(&x->info.authority);
+    if (x->info.authority.port != 80) {
+        char text[HOST_MAX + 16];
+        authority_print(&x->info.authority, text, sizeof text);
+        x->pick.domain = arena_dup(&x->arena, slice_of(text));
+    }
+    if (!x->pick.domain.p) {
+        fail_with(x, REPLY_INTERNAL, "memory", 1);
+        return;
+    }
+    x->front->ops->send_continue(x->front);
+    dial(x);
+}
+
+static void make_request_id(struct exchange *x)
+{
+    snprintf(x->request_id, sizeof x->request_id, "cs_%016llx",
+             (unsigned long long)rng_next(x->svc->rng));
+}
+
+void exchange_begin(struct services *s, const struct front_info *info, struct stream *front,
+                    const struct head *h, bool end)
+{
+    struct exchange *x = mem_calloc(1, sizeof *x);
+    if (!x) {
+        stream_reset(front);
+        return;
+    }
+    x->magic = EXCHANGE_MAGIC;
+    x->svc = s;
+    x->info = *info;
+    x->front = front;
+    x->snap = snapshot_ref(s->snapshot);
+    x->began_ms = s->loop->now_ms;
+    x->request_ended = end;
+    x->is_replayable = true;
+    x->deadline.fire = on_deadline;
+    arena_init(&x->arena, HEAD_ARENA_MAX);
+    sbuf_init(&x->held, (size_t)s->conf->retry.replay_bytes + 4 * STREAM_WINDOW);
+    model_scan_init(&x->scan);
+    make_request_id(x);
+    list_add_last(&s->exchanges, &x->link);
+    s->exchange_count++;
+    front->sink = &front_sink;
+    front->owner = x;
+    if (swap_prepare(x, h) != ERR_OK)
+        fail_with(x, REPLY_INTERNAL, "memory", 1);
+    else if (info->is_plain)
+        begin_plain(x);
+    else
+        begin_swap(x, h);
+}

@@ -1,0 +1,139 @@
+/* Between the files of exchange/. */
+#ifndef EXCHANGE_INTERNAL_H
+#define EXCHANGE_INTERNAL_H
+#include "auth/find.h"
+#include "auth/scan.h"
+#include "base/arena.h"
+#include "exchange/exchange.h"
+#include "route/model.h"
+
+#define EXCHANGE_MAGIC MAGIC('e', 'x', 'c', 'h')
+#define REQUEST_ID_SIZE 24
+
+enum x_state {
+    X_BEGIN,  /* inside exchange_begin */
+    X_MODEL,  /* the model stands in the body: the client's bytes wake us; deadline: idle_timeout */
+    X_TOKEN,  /* the broker fetches a token and wakes us; its own deadline */
+    X_DIAL,   /* the pool connects and wakes us; its own deadline */
+    X_SEND,   /* the request goes; the provider's answer wakes us; deadline: read_timeout of silence
+               */
+    X_STREAM, /* the answer goes to the client (committed); deadline: read_timeout of silence */
+    X_REPLY,  /* our own answer is on its way out */
+    X_OVER,   /* nothing may move any more; destroyed in the next turn */
+    X_STATES
+};
+
+struct exchange {
+    uint32_t magic;
+    enum x_state state;
+    struct services *svc;
+    struct list link;
+    struct front_info info;
+    struct stream *front, *back_stream;
+    struct back *back;
+    struct back_wait *dialling;
+    struct token_wait *waiting;
+    struct snapshot *snap;
+    struct arena arena;
+    struct deadline deadline;
+    struct later_link later;
+
+    /* the request */
+    struct head base; /* what every attempt sends, without credential; path as the client wrote it,
+                         keys stripped */
+    struct slice original_path; /* for the record, without query */
+    struct slice query_keys;
+    enum api api;
+    const struct snap_rule *rule;
+    const struct snap_client *client;
+    struct route_match match;
+    struct slice model;
+    struct model_scan scan;
+    bool request_ended; /* the client has sent all */
+    bool is_forwarded;  /* bytes of the request went to a provider at least once: the path may be
+                           logged */
+
+    /* body bytes that are held: to wait for the back, and to be sent again */
+    struct sbuf held;
+    size_t held_sent;    /* of held, given to the present back */
+    bool is_replayable;  /* everything the client sent so far is in held */
+    size_t counted;      /* in svc->replay_bytes */
+    uint64_t uncredited; /* received and not yet credited */
+    uint64_t body_sent;  /* to the present back */
+
+    /* the attempts */
+    struct pick_result pick;
+    struct token *token;
+    struct attempt attempts[ATTEMPTS_MAX];
+    uint32_t attempt_count;
+    int64_t excluded[ATTEMPTS_MAX];
+    uint32_t excluded_count;
+    bool token_renewed; /* for this account, after a 401 */
+    bool fresh_only;    /* a reused connection died under us */
+
+    /* the answer */
+    bool is_committed;
+    bool answer_ended;
+    bool front_closed;
+    int status;
+    bool is_own_answer;
+    const char *reason;
+    uint64_t bytes_up, bytes_down;
+    uint64_t began_ms, first_byte_ms;
+    char request_id[REQUEST_ID_SIZE];
+};
+
+void exchange_goto(struct exchange *x, enum x_state to);
+
+/* swap.c: heads */
+enum err swap_prepare(struct exchange *x, const struct head *h);
+/** The head for the account picked, with exactly one credential. Lives in the arena. */
+enum err swap_head(struct exchange *x, struct head *ret);
+
+/* retry.c: what an answer or a failure means */
+enum judgement {
+    JUDGE_PASS,      /* the client's business */
+    JUDGE_NEW_TOKEN, /* this exact token was refused: another one, same account */
+    JUDGE_OTHER      /* another account or address, if there is one */
+};
+struct refusal {
+    enum judgement judgement;
+    const char *cool_reason; /* NULL: nobody cools */
+    bool cools_account;      /* the whole account, not only for this model */
+    bool
+        is_definite; /* refused before any work: may be sent again even when it is not repeatable */
+};
+struct refusal judge_answer(int status, enum account_kind kind, bool token_renewed);
+bool retry_allowed(const struct exchange *x, bool is_definite);
+int64_t retry_after_s(const struct head *h); /* -1: none */
+
+/* reply.c: the answers that the proxy gives in a provider's place */
+enum reply {
+    REPLY_NO_TOKEN,
+    REPLY_UNKNOWN_TOKEN,
+    REPLY_SEVERAL_TOKENS,
+    REPLY_TOKEN_MISPLACED,
+    REPLY_CLIENT_OFF,
+    REPLY_MODEL_DENIED,
+    REPLY_NO_MODEL,
+    REPLY_NO_KIND,
+    REPLY_UNAVAILABLE,
+    REPLY_CLIENT_LIMIT,
+    REPLY_UPSTREAM,
+    REPLY_UPSTREAM_CERT,
+    REPLY_UPSTREAM_NAME,
+    REPLY_UPSTREAM_ADDRESS,
+    REPLY_UPSTREAM_ANSWER,
+    REPLY_TIMEOUT,
+    REPLY_CLIENT_TIMEOUT,
+    REPLY_PATH,
+    REPLY_METHOD,
+    REPLY_MISDIRECTED,
+    REPLY_BAD_REQUEST,
+    REPLY_HOST_DENIED,
+    REPLY_INTERNAL,
+    REPLY_COUNT
+};
+void reply_error(struct exchange *x, enum reply what, const char *reason, int64_t retry_after);
+
+#endif

@@ -1,0 +1,187 @@
+/* Our own answers, in the shape of the API in whose place we speak. Constant sentences and counts;
+ * no byte of a request is ever echoed. */
+#include "exchange/exchange_internal.h"
+
+#include "base/check.h"
+#include "store/snapshot.h"
+
+#include <stdio.h>
+
+static const struct {
+    int status;
+    const char *google, *anthropic; /* their words for it */
+    const char *proxy_status;       /* RFC 9209 section 2.3 */
+    const char *sentence;
+    bool closes;
+} replies[REPLY_COUNT] = {
+    [REPLY_NO_TOKEN] = {401, "UNAUTHENTICATED", "authentication_error", "http_request_denied",
+                        "No client token in this request. Send the placeholder token that your "
+                        "operator gave you as you would send a real key.",
+                        false},
+    [REPLY_UNKNOWN_TOKEN] =
+        {401, "UNAUTHENTICATED", "authentication_error", "http_request_denied",
+         "This client token is not known here. Ask your operator for a new one.", false},
+    [REPLY_SEVERAL_TOKENS] = {400, "INVALID_ARGUMENT", "invalid_request_error",
+                              "http_request_denied",
+                              "This request carries several different client tokens. Send one.",
+                              true},
+    [REPLY_TOKEN_MISPLACED] = {400, "INVALID_ARGUMENT", "invalid_request_error",
+                               "http_request_denied",
+                               "This request carries its client token in a place where it would "
+                               "be sent on. Send it as a credential only.",
+                               true},
+    [REPLY_CLIENT_OFF] = {403, "PERMISSION_DENIED", "permission_error", "http_request_denied",
+                          "This client token is disabled or expired. Ask your operator.", false},
+    [REPLY_MODEL_DENIED] = {403, "PERMISSION_DENIED", "permission_error", "http_request_denied",
+                            "This client may not use this model. Ask your operator.", false},
+    [REPLY_NO_MODEL] = {404, "NOT_FOUND", "not_found_error", "destination_not_found",
+                        "No account of this client's pool serves this model.", false},
+    [REPLY_NO_KIND] = {503, "UNAVAILABLE", "api_error", "destination_unavailable",
+                       "No account of this client's pool can serve this host: a Google token goes "
+                       "to googleapis.com only, an API key to its own host only.",
+                       false},
+    [REPLY_UNAVAILABLE] = {503, "UNAVAILABLE", "overloaded_error", "destination_unavailable",
+                           "No account of this client's pool can be used right now.", false},
+    [REPLY_CLIENT_LIMIT] = {429, "RESOURCE_EXHAUSTED", "rate_limit_error", "http_request_denied",
+                            "This client is over its limit. Wait as Retry-After says.", false},
+    [REPLY_UPSTREAM] = {502, "UNAVAILABLE", "api_error", "destination_unavailable",
+                        "The provider could not be reached.", false},
+    [REPLY_UPSTREAM_CERT] = {502, "UNAVAILABLE", "api_error", "tls_certificate_error",
+                             "The provider's certificate does not verify; nothing was sent.",
+                             false},
+    [REPLY_UPSTREAM_NAME] = {502, "UNAVAILABLE", "api_error", "dns_error",
+                             "The provider's name does not resolve.", false},
+    [REPLY_UPSTREAM_ADDRESS] = {502, "UNAVAILABLE", "api_error", "destination_ip_prohibited",
+                                "The provider's name resolves to an address that must not be "
+                                "dialled.",
+                                false},
+    [REPLY_UPSTREAM_ANSWER] = {502, "UNAVAILABLE", "api_error", "http_protocol_error",
+                               "The provider's answer was broken.", false},
+    [REPLY_TIMEOUT] = {504, "DEADLINE_EXCEEDED", "timeout_error", "http_response_timeout",
+                       "The provider did not answer in time.", false},
+    [REPLY_CLIENT_TIMEOUT] = {408, "DEADLINE_EXCEEDED", "invalid_request_error",
+                              "http_request_error", "The request did not arrive in time.", true},
+    [REPLY_PATH] = {404, "NOT_FOUND", "not_found_error", "http_request_denied",
+                    "This path is not served through this proxy.", false},
+    [REPLY_METHOD] = {405, "INVALID_ARGUMENT", "invalid_request_error", "http_request_denied",
+                      "This method is not served through this proxy.", true},
+    [REPLY_MISDIRECTED] = {421, "INVALID_ARGUMENT", "invalid_request_error", "http_request_denied",
+                           "The host of this request is not the one that this connection was "
+                           "opened to.",
+                           true},
+    [REPLY_BAD_REQUEST] = {400, "INVALID_ARGUMENT", "invalid_request_error", "http_request_error",
+                           "This request is malformed.", true},
+    [REPLY_HOST_DENIED] = {403, "PERMISSION_DENIED", "permission_error", "http_request_denied",
+                           "This host is not allowed through this proxy.", true},
+    [REPLY_INTERNAL] = {503, "UNAVAILABLE", "api_error", "proxy_internal_error",
+                        "The proxy could not serve this request right now.", true},
+};
+
+/* "No account ...: 3 in the pool, 2 cooling down, 1 drained." */
+static void add_counts(const struct exchange *x, struct sbuf *out)
+{
+    const struct pick_result *p = &x->pick;
+    const struct {
+        uint32_t n;
+        const char *word;
+    } parts[] = {{p->cooling, "cooling down"},
+                 {p->drained, "drained"},
+                 {p->off, "off"},
+                 {p->zero_weight, "of weight 0"},
+                 {p->excluded, "tried"},
+                 {p->wrong_model, "without this model"},
+                 {p->wrong_kind, "for other hosts"}};
+    sbuf_addf(out, " Accounts in the pool: %u", (unsigned)p->total);
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        if (parts[i].n)
+            sbuf_addf(out, ", %u %s", (unsigned)parts[i].n, parts[i].word);
+    sbuf_addc(out, '.');
+}
+
+static void add_body(const struct exchange *x, enum reply what, struct sbuf *out)
+{
+    bool google = x->api != API_ANTHROPIC;
+    if (google)
+        sbuf_addf(out, "{\"error\":{\"code\":%d,\"message\":\"", replies[what].status);
+    else
+        sbuf_addf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":\"",
+                  replies[what].anthropic);
+    sbuf_adds(out, replies[what].sentence);
+    if (what == REPLY_UNAVAILABLE)
+        add_counts(x, out);
+    sbuf_addf(out, " (credswap, request %s)\"", x->request_id);
+    if (google)
+        sbuf_addf(out, ",\"status\":\"%s\"}}\n", replies[what].google);
+    else
+        sbuf_addf(out, "},\"request_id\":\"%s\"}\n", x->request_id);
+}
+
+static const char *phrase(int status)
+{
+    static const struct {
+        int status;
+        const char *text;
+    } phrases[] = {
+        {400, "Bad Request"},         {401, "Unauthorized"},       {403, "Forbidden"},
+        {404, "Not Found"},           {405, "Method Not Allowed"}, {408, "Request Timeout"},
+        {421, "Misdirected Request"}, {429, "Too Many Requests"},  {502, "Bad Gateway"},
+        {503, "Service Unavailable"}, {504, "Gateway Timeout"}};
+    for (size_t i = 0; i < ARRAY_LEN(phrases); i++)
+        if (phrases[i].status == status)
+            return phrases[i].text;
+    return "Error";
+}
+
+/* A client's SDK multiplies our own failover: what cannot get better by asking again says so. */
+static bool is_permanent(int status)
+{
+    return status < 500 && status != 408 && status != 429;
+}
+
+static void send_reply(struct exchange *x, enum reply what, int64_t retry_after)
+{
+    char seconds[24], status[128];
+    struct field fields[6];
+    struct head h = {.status = replies[what].status, .fields = fields};
+    h.reason = slice_of(phrase(h.status));
+    head_add(&h, FIELD_CONTENT_TYPE, SLICE("content-type"), SLICE("application/json"));
+    snprintf(status, sizeof status, "credswap; error=%s", replies[what].proxy_status);
+    head_add(&h, FIELD_PROXY_STATUS, SLICE("proxy-status"), slice_of(status));
+    head_add(&h, FIELD_X_CREDSWAP_REQUEST_ID, SLICE("x-credswap-request-id"),
+             slice_of(x->request_id));
+    if (retry_after >= 0) {
+        snprintf(seconds, sizeof seconds, "%lld", (long long)(retry_after ? retry_after : 1));
+        head_add(&h, FIELD_RETRY_AFTER, SLICE("retry-after"), slice_of(seconds));
+    }
+    if (x->api == API_ANTHROPIC && is_permanent(h.status))
+        head_add(&h, FIELD_OTHER, SLICE("x-should-retry"), SLICE("false"));
+    if (x->api == API_ANTHROPIC)
+        head_add(&h, FIELD_OTHER, SLICE("request-id"), slice_of(x->request_id));
+    struct sbuf body;
+    sbuf_init(&body, 4096);
+    add_body(x, what, &body);
+    h.body = BODY_LENGTH;
+    h.content_length = body.n;
+    if (replies[what].closes)
+        session_drain(x->front->session);
+    struct stream *front = x->front;
+    if (body.failed || stream_send_head(front, &h, body.n == 0) != ERR_OK ||
+        stream_send_body(front, body.p, body.n, true) != ERR_OK)
+        stream_reset(front);
+    else
+        x->bytes_down += body.n;
+    sbuf_finish(&body);
+}
+
+void reply_error(struct exchange *x, enum reply what, const char *reason, int64_t retry_after)
+{
+    if (x->front_closed)
+        return;
+    CHECK(!x->is_committed);
+    exchange_goto(x, X_REPLY);
+    x->is_committed = x->is_own_answer = true;
+    x->answer_ended = true;
+    x->status = replies[what].status;
+    x->reason = reason;
+    send_reply(x, what, retry_after);
+}

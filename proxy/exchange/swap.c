@@ -1,0 +1,172 @@
+/* The swap: what the client sent, without any of its credentials, and with exactly one real one. */
+#include "exchange/exchange_internal.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+
+/* Fields that never go on: credentials, routing of others, and what would bill a foreign project.
+ */
+static bool is_dropped(const struct exchange *x, enum field_id id)
+{
+    switch ((int)id) {
+    case FIELD_HOST:
+    case FIELD_FORWARDED:
+    case FIELD_VIA:
+    case FIELD_X_REAL_IP:
+    case FIELD_X_FORWARDED:
+    case FIELD_X_CREDSWAP_REQUEST_ID:
+        return true;
+    case FIELD_AUTHORIZATION:
+    case FIELD_X_API_KEY:
+    case FIELD_X_GOOG_API_KEY:
+    case FIELD_X_GOOG_USER_PROJECT:
+        return !x->info.is_plain;
+    default:
+        return false;
+    }
+}
+
+/* "key,alt": which parameters there were, never what they said. */
+static enum err list_query_keys(struct exchange *x, struct slice query)
+{
+    struct sbuf keys;
+    sbuf_init(&keys, 512);
+    struct slice rest = query, pair;
+    while (query.n && slice_next(&rest, '&', &pair)) {
+        struct slice name = slice_sub(pair, 0, slice_find(pair, '=', 0));
+        if (name.n == 0 || name.n > 64 || keys.n + name.n > 500 || !is_token(name))
+            continue;
+        if (keys.n)
+            sbuf_addc(&keys, ',');
+        sbuf_add_slice(&keys, name);
+    }
+    x->query_keys = arena_dup(&x->arena, sbuf_slice(&keys));
+    sbuf_finish(&keys);
+    return x->query_keys.p ? ERR_OK : ERR_NOMEM;
+}
+
+static enum err strip_query(struct exchange *x, struct head *h)
+{
+    struct slice path = head_path_only(h), query = head_query(h);
+    enum err e = list_query_keys(x, query);
+    if (e != ERR_OK || query.n == 0 || x->info.is_plain)
+        return e;
+    struct sbuf out;
+    sbuf_init(&out, h->path.n + 1);
+    sbuf_add_slice(&out, path);
+    sbuf_addc(&out, '?');
+    size_t before = out.n;
+    auth_strip_query(query, &out);
+    if (out.n == before)
+        out.n--;
+    struct slice kept =
+        out.failed ? (struct slice){NULL, 0} : arena_dup(&x->arena, sbuf_slice(&out));
+    sbuf_finish_wipe(&out);
+    if (!kept.p)
+        return ERR_NOMEM;
+    h->path = kept;
+    return ERR_OK;
+}
+
+enum err swap_prepare(struct exchange *x, const struct head *h)
+{
+    struct head c;
+    enum err e = head_copy(&x->arena, h, 2, &c);
+    if (e != ERR_OK)
+        return e;
+    if (x->info.path.n) {
+        c.path = arena_dup(&x->arena, x->info.path);
+        if (!c.path.p)
+            return ERR_NOMEM;
+    }
+    x->original_path = head_path_only(&c);
+    head_drop_hop_by_hop(&c);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < c.count; i++)
+        if (!is_dropped(x, c.fields[i].id))
+            c.fields[kept++] = c.fields[i];
+    c.count = kept;
+    e = strip_query(x, &c);
+    c.authority = (struct slice){"", 0};
+    x->base = c;
+    return e;
+}
+
+/* Copies PATH with the client's project and location replaced by the account's. Both point into the
+ * path, in this order. */
+static struct slice rewrite_path(struct exchange *x, struct slice project, struct slice location)
+{
+    struct slice path = x->base.path;
+    const struct route_match *m = &x->match;
+    struct {
+        struct slice old, new;
+    } cuts[2] = {{m->project, project}, {m->location, location}};
+    char *to = arena_alloc(&x->arena, path.n + project.n + location.n + 1);
+    if (!to)
+        return (struct slice){NULL, 0};
+    char *start = to;
+    const char *from = path.p, *end = path.p + path.n;
+    for (size_t i = 0; i < ARRAY_LEN(cuts); i++) {
+        if (!cuts[i].old.n || !cuts[i].new.n)
+            continue;
+        size_t before = (size_t)(cuts[i].old.p - from);
+        memcpy(to, from, before);
+        to += before;
+        memcpy(to, cuts[i].new.p, cuts[i].new.n);
+        to += cuts[i].new.n;
+        from = cuts[i].old.p + cuts[i].old.n;
+    }
+    memcpy(to, from, (size_t)(end - from));
+    to += end - from;
+    return slice_make(start, (size_t)(to - start));
+}
+
+/* "Bearer " and the token, in the arena, which is wiped. */
+static struct slice bearer(struct exchange *x, struct slice token)
+{
+    char *p = arena_alloc(&x->arena, 7 + token.n);
+    if (!p)
+        return (struct slice){NULL, 0};
+    memcpy(p, "Bearer ", 7);
+    memcpy(p + 7, token.p, token.n);
+    return slice_make(p, 7 + token.n);
+}
+
+static enum err add_credential(struct exchange *x, struct head *h)
+{
+    const struct snap_account *a = x->pick.account;
+    if (a->kind == ACCOUNT_API_KEY) {
+        struct slice key = secret_bytes(a->api_key);
+        if (key.n == 0)
+            return ERR_CRYPTO;
+        if (x->api == API_ANTHROPIC)
+            head_add(h, FIELD_X_API_KEY, SLICE("x-api-key"), key);
+        else
+            head_add(h, FIELD_X_GOOG_API_KEY, SLICE("x-goog-api-key"), key);
+        return ERR_OK;
+    }
+    CHECK(x->token != NULL);
+    struct slice value = bearer(x, token_bytes(x->token));
+    if (!value.p)
+        return ERR_NOMEM;
+    head_add(h, FIELD_AUTHORIZATION, SLICE("authorization"), value);
+    if (a->quota_project.n)
+        head_add(h, FIELD_X_GOOG_USER_PROJECT, SLICE("x-goog-user-project"), a->quota_project);
+    return ERR_OK;
+}
+
+enum err swap_head(struct exchange *x, struct head *ret)
+{
+    struct head h = x->base; /* its fields have room for two more */
+    h.authority = x->pick.domain;
+    const struct snap_account *a = x->pick.account;
+    if (a->kind == ACCOUNT_SERVICE && x->match.project.n) {
+        h.path = rewrite_path(x, a->project, x->pick.location);
+        if (!h.path.p)
+            return ERR_NOMEM;
+    }
+    enum err e = add_credential(x, &h);
+    if (e == ERR_OK)
+        *ret = h;
+    return e;
+}

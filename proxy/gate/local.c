@@ -1,0 +1,211 @@
+/* Requests that are no CONNECT: a page of our own, gateway mode (a provider's path under our own
+ * name), or an http:// request to relay. */
+#include "gate/gate_internal.h"
+
+#include "auth/find.h"
+#include "base/clock.h"
+#include "conf/conf.h"
+#include "stub/pages.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PAGE_MAX (512u * 1024u)
+
+static void send_json(struct stream *st, const struct sbuf *body)
+{
+    const struct field no_store = {SLICE("cache-control"), SLICE("no-store"), FIELD_OTHER};
+    answer_send(st, &(struct answer){200, "application/json", sbuf_slice(body), &no_store, 1});
+}
+
+/* Only whom the placeholder names, and only that client's own figures. */
+static void serve_me(struct gate *g, struct stream *st, const struct head *h)
+{
+    struct auth_result a;
+    auth_find(h, g->gates->svc->snapshot, g->gates->svc->key, clock_wall_s(), API_NONE, &a);
+    if (!a.client || a.status) {
+        answer_refusal(st, a.status ? a.status : 401, "http_request_denied",
+                       "Send your client token (Authorization: Bearer ...) to see its limits.\n",
+                       false);
+        return;
+    }
+    struct sbuf body;
+    sbuf_init(&body, 8192);
+    g->gates->client_status(g->gates, a.client, &body);
+    send_json(st, &body);
+    sbuf_finish(&body);
+}
+
+static void serve_status(struct gate *g, struct stream *st)
+{
+    struct sbuf body;
+    sbuf_init(&body, 16384);
+    g->gates->caller_status(g->gates, &g->peer, &body);
+    send_json(st, &body);
+    sbuf_finish(&body);
+}
+
+static void serve_rendered(struct gate *g, struct stream *st, const struct head *h)
+{
+    struct page_facts facts;
+    const char *type = NULL;
+    const struct field *agent = head_get(h, FIELD_USER_AGENT);
+    g->gates->page_facts(g->gates, &facts);
+    struct sbuf body;
+    sbuf_init(&body, PAGE_MAX);
+    enum err e = page_render(head_path_only(h), head_query(h),
+                             agent ? agent->value : (struct slice){"", 0}, &facts, &body, &type);
+    char etag[80];
+    snprintf(etag, sizeof etag, "\"%s\"", facts.ca_sha256);
+    const struct field extra[2] = {{SLICE("etag"), slice_of(etag), FIELD_OTHER},
+                                   {SLICE("cache-control"), SLICE("max-age=3600"), FIELD_OTHER}};
+    if (e == ERR_OK)
+        answer_send(st, &(struct answer){200, type, sbuf_slice(&body), extra, 2});
+    else
+        answer_refusal(st, e == ERR_NOT_FOUND ? 404 : 503, "http_request_denied",
+                       e == ERR_NOT_FOUND ? "No such page here. See / for what there is.\n"
+                                          : "This page cannot be made right now.\n",
+                       false);
+    sbuf_finish(&body);
+}
+
+static void serve_page(struct gate *g, struct stream *st, const struct head *h)
+{
+    struct slice path = head_path_only(h);
+    figure_add(&g->gates->counters->pages, 1);
+    if (!slice_eq(h->method, SLICE("GET")) && !slice_eq(h->method, SLICE("HEAD")))
+        answer_refusal(st, 405, "http_request_denied", "Pages here are for GET.\n", true);
+    else if (slice_eq(path, SLICE("/me")))
+        serve_me(g, st, h);
+    else if (slice_eq(path, SLICE("/status")))
+        serve_status(g, st);
+    else
+        serve_rendered(g, st, h);
+}
+
+/* ---- gateway mode ---- */
+
+/* "/vertex/v1/projects/P/locations/L/..." names its host by the location. */
+static bool vertex_host(struct slice path, char *buf, size_t size)
+{
+    size_t at = slice_search(path, SLICE("/locations/"));
+    struct slice rest = slice_sub(path, at == path.n ? at : at + 11, path.n);
+    struct slice location = slice_sub(rest, 0, slice_find(rest, '/', 0));
+    if (location.n == 0 || slice_eq(location, SLICE("global")))
+        return slice_copy(SLICE("aiplatform.googleapis.com"), buf, size);
+    int n;
+    if (slice_eq(location, SLICE("us")) || slice_eq(location, SLICE("eu")))
+        n = snprintf(buf, size, "aiplatform.%.*s.rep.googleapis.com", SLICE_FMT(location));
+    else
+        n = snprintf(buf, size, "%.*s-aiplatform.googleapis.com", SLICE_FMT(location));
+    return n > 0 && (size_t)n < size;
+}
+
+/* True when the path is a provider's: HOST and PATH say which. */
+static bool gateway_target(const struct head *h, char *host, size_t size, struct slice *ret_path)
+{
+    static const struct {
+        struct slice prefix;
+        const char *host;
+    } prefixes[] = {
+        {{"/anthropic/", 11}, "api.anthropic.com"},
+        {{"/gemini/", 8}, "generativelanguage.googleapis.com"},
+        {{"/vertex/", 8}, NULL},
+    };
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        if (!slice_starts(h->path, prefixes[i].prefix))
+            continue;
+        *ret_path = slice_sub(h->path, prefixes[i].prefix.n - 1, h->path.n);
+        if (prefixes[i].host)
+            return slice_copy(slice_of(prefixes[i].host), host, size);
+        return vertex_host(*ret_path, host, size);
+    }
+    *ret_path = h->path;
+    return slice_starts(h->path, SLICE("/v1/projects/")) && vertex_host(h->path, host, size);
+}
+
+static void begin_gateway(struct gate *g, struct stream *st, const struct head *h, bool end,
+                          const char *host, struct slice path)
+{
+    struct front_info info = {.conn_id = g->info.conn_id, .peer = g->peer_text, .path = path};
+    if (authority_parse(slice_of(host), 443, &info.authority) != ERR_OK) {
+        answer_refusal(st, 404, "http_request_denied", "No such location.\n", false);
+        return;
+    }
+    g->info.authority = info.authority;
+    exchange_begin(g->gates->svc, &info, st, h, end);
+}
+
+static void serve_origin(struct gate *g, struct stream *st, const struct head *h, bool end)
+{
+    char host[HOST_MAX + 1];
+    struct slice path;
+    if (gateway_target(h, host, sizeof host, &path))
+        begin_gateway(g, st, h, end, host, path);
+    else
+        serve_page(g, st, h);
+}
+
+/* ---- http:// through us ---- */
+
+static void begin_relay(struct gate *g, struct stream *st, const struct head *h, bool end,
+                        const struct authority *a)
+{
+    struct decision d = policy_decide(g->gates->policy, g->gates->svc->snapshot, a);
+    if (d.verdict == VERDICT_SWAP) {
+        answer_refusal(st, 403, "http_request_denied",
+                       "This host is served over https only: a token never goes out in clear.\n",
+                       true);
+        return;
+    }
+    const char *required = g->gates->conf->policy.proxy_auth;
+    const struct field *f = head_get(h, FIELD_PROXY_AUTHORIZATION);
+    const struct snap_client *c = NULL;
+    if (strcmp(required, "required") == 0 &&
+        (!f || auth_basic(f->value, g->gates->svc->snapshot, g->gates->svc->key, clock_wall_s(),
+                          &c) != ERR_OK)) {
+        answer_refusal(st, 407, "http_request_denied", "This proxy wants credentials.\n", false);
+        return;
+    }
+    if (d.verdict == VERDICT_DENY) {
+        figure_add(&g->gates->counters->connects_denied, 1);
+        answer_refusal(st, 403, "http_request_denied",
+                       "This host or port is not allowed through this proxy.\n", true);
+        return;
+    }
+    struct front_info info = {
+        .conn_id = g->info.conn_id, .peer = g->peer_text, .authority = *a, .is_plain = true};
+    exchange_begin(g->gates->svc, &info, st, h, end);
+}
+
+/* Absolute-form: Host is replaced by the target's authority (RFC 9112 section 3.2.2), but a Host
+ * that differs is refused. */
+void local_begin(struct gate *g, struct stream *st, const struct head *h, bool end)
+{
+    struct authority a, host;
+    g->stream = st;
+    const struct field *f = head_get(h, FIELD_HOST);
+    if (h->path.n == 0 || (f && authority_parse(f->value, 80, &host) != ERR_OK)) {
+        answer_refusal(st, 400, "http_request_error", "This request is malformed.\n", true);
+        return;
+    }
+    if (h->scheme.n == 0) {
+        serve_origin(g, st, h, end);
+        return;
+    }
+    if (!slice_ieq(h->scheme, SLICE("http")) || authority_parse(h->authority, 80, &a) != ERR_OK) {
+        answer_refusal(st, 400, "http_request_error",
+                       "Use CONNECT for https; only http:// is relayed by its whole address.\n",
+                       true);
+        return;
+    }
+    if (f && !authority_eq(&a, &host)) {
+        answer_refusal(st, 421, "http_request_error", "Host and target name different hosts.\n",
+                       true);
+        return;
+    }
+    if (g->gates->is_self(g->gates, &a))
+        serve_origin(g, st, h, end);
+    else
+        begin_relay(g, st, h, end, &a);
+}

@@ -1,0 +1,311 @@
+/* The Unix socket: one JSON object a line, asked by the console. Runs on main's loop. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "conf/conf.h"
+#include "net/link.h"
+#include "server/server_internal.h"
+#include "store/event.h"
+#include "store/writer.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define CONTROL_MAGIC MAGIC('c', 't', 'r', 'l')
+#define CONTROL_MAX 32u
+#define LINE_MAX_BYTES 65536u
+
+struct control_conn {
+    uint32_t magic;
+    struct server *server;
+    struct list link_all;
+    struct link *link;
+    struct sbuf line;
+    uint32_t uid;
+    bool is_over;
+    uint32_t pending; /* answers of the broker that still come: the struct must live */
+    struct later_link later;
+};
+
+static void free_conn(struct later_link *later)
+{
+    struct control_conn *c = container_of(later, struct control_conn, later);
+    sbuf_finish(&c->line);
+    c->magic = 0;
+    mem_free(c);
+}
+
+static void release(struct control_conn *c)
+{
+    if (c->is_over && c->pending == 0)
+        later_destroy(c->server->loop->later, &c->later, free_conn);
+}
+
+static void over(struct control_conn *c)
+{
+    if (c->is_over)
+        return;
+    c->is_over = true;
+    list_remove(&c->link_all);
+    link_destroy(c->link, false);
+    release(c);
+}
+
+static void say(struct control_conn *c, const struct sbuf *out)
+{
+    if (!c->is_over)
+        link_put(c->link, out->p, out->n);
+}
+
+static void say_error(struct control_conn *c, const char *sentence)
+{
+    struct sbuf out;
+    sbuf_init(&out, 4096);
+    sbuf_adds(&out, "{\"ok\":false,\"error\":");
+    sbuf_add_json(&out, slice_of(sentence));
+    sbuf_adds(&out, "}\n");
+    say(c, &out);
+    sbuf_finish(&out);
+}
+
+/* ---- commands ---- */
+
+static void do_status(struct control_conn *c)
+{
+    struct sbuf out;
+    sbuf_init(&out, 4u << 20);
+    sbuf_adds(&out, "{\"ok\":true,\"status\":");
+    status_print(c->server, &out);
+    out.n--; /* its newline */
+    sbuf_adds(&out, "}\n");
+    say(c, &out);
+    sbuf_finish(&out);
+}
+
+struct refresh {
+    struct control_conn *conn;
+    char account[128], verb[16];
+    uint64_t began_ms;
+};
+
+struct audit_job {
+    char who[64], what[192];
+};
+
+static enum err write_audit(struct store *s, void *arg)
+{
+    const struct audit_job *j = arg;
+    return event_audit(s, slice_of(j->who), slice_of(j->what), (struct slice){"", 0},
+                       (struct slice){"", 0}, NULL, NULL);
+}
+
+static void audit(const struct control_conn *c, const char *what, const char *account)
+{
+    struct audit_job *j = mem_calloc(1, sizeof *j);
+    if (!j)
+        return;
+    snprintf(j->who, sizeof j->who, "uid %u", (unsigned)c->uid);
+    snprintf(j->what, sizeof j->what, "%s %s", what, account);
+    writer_post(c->server->writer, (struct writer_job){write_audit, mem_free, j, false});
+}
+
+static void on_refreshed(void *arg, struct token *t, const struct token_failure *f)
+{
+    struct refresh *r = arg;
+    struct control_conn *c = r->conn;
+    struct sbuf out;
+    sbuf_init(&out, 4096);
+    if (t) {
+        char print[FINGERPRINT_SIZE];
+        fingerprint(token_bytes(t), print);
+        sbuf_adds(&out, "{\"ok\":true,\"account\":");
+        sbuf_add_json(&out, slice_of(r->account));
+        sbuf_addf(&out, ",\"fingerprint\":\"%s\",\"expires_at\":%lld,\"ms\":%llu}\n", print,
+                  (long long)token_expires_at(t),
+                  (unsigned long long)(clock_mono_ms() - r->began_ms));
+    } else {
+        sbuf_addf(&out, "{\"ok\":false,\"error\":\"no token: %s\",\"retry_after_s\":%u}\n",
+                  f->reason ? f->reason : err_str(f->err), f->retry_after_s);
+    }
+    say(c, &out);
+    sbuf_finish(&out);
+    c->pending--;
+    mem_free(r);
+    release(c);
+    loop_end_pass(c->server->loop);
+}
+
+static void do_account(struct control_conn *c, const char *verb, const char *name)
+{
+    const struct snap_account *a =
+        name ? snapshot_account_by_name(c->server->snapshot, slice_of(name)) : NULL;
+    if (!a) {
+        say_error(c, "no such account");
+        return;
+    }
+    if (a->kind == ACCOUNT_API_KEY) {
+        if (a->api_key) {
+            struct sbuf out;
+            sbuf_init(&out, 4096);
+            sbuf_adds(&out, "{\"ok\":true,\"note\":\"an API key needs no token; it opens\"}\n");
+            say(c, &out);
+            sbuf_finish(&out);
+        } else {
+            say_error(c, "the stored API key does not open with this master key");
+        }
+        return;
+    }
+    struct refresh *r = mem_calloc(1, sizeof *r);
+    if (!r) {
+        say_error(c, "out of memory");
+        return;
+    }
+    r->conn = c;
+    r->began_ms = clock_mono_ms();
+    (void)slice_copy(slice_sub(a->name, 0, sizeof r->account - 1), r->account, sizeof r->account);
+    c->pending++;
+    audit(c, verb, r->account);
+    broker_refresh(c->server->broker, a->id, c->server->box, on_refreshed, r);
+}
+
+static void do_line(struct control_conn *c, struct slice line)
+{
+    cJSON *j = cJSON_ParseWithLength(line.p, line.n);
+    const char *cmd = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, "cmd"));
+    const char *account = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, "account"));
+    if (!cmd)
+        say_error(c, "one JSON object a line, with \"cmd\"");
+    else if (strcmp(cmd, "status") == 0)
+        do_status(c);
+    else if (strcmp(cmd, "refresh") == 0 || strcmp(cmd, "test") == 0)
+        do_account(c, cmd, account);
+    else
+        say_error(c, "unknown command");
+    cJSON_Delete(j);
+}
+
+/* ---- the connection ---- */
+
+static void on_ready(struct link *l)
+{
+    (void)l;
+}
+
+static void on_data(struct link *l, const void *p, size_t n)
+{
+    struct control_conn *c = obj_from(l->owner, CONTROL_MAGIC);
+    sbuf_add(&c->line, p, n);
+    if (c->line.failed) {
+        over(c);
+        return;
+    }
+    size_t from = 0, at;
+    while (!c->is_over && (at = slice_find(sbuf_slice(&c->line), '\n', from)) < c->line.n) {
+        do_line(c, slice_sub(sbuf_slice(&c->line), from, at));
+        from = at + 1;
+    }
+    memmove(c->line.p, c->line.p + from, c->line.n - from);
+    c->line.n -= from;
+}
+
+static void on_eof(struct link *l)
+{
+    over(obj_from(l->owner, CONTROL_MAGIC));
+}
+
+static void on_error(struct link *l, enum err e, const char *why)
+{
+    (void)e;
+    (void)why;
+    over(obj_from(l->owner, CONTROL_MAGIC));
+}
+
+static void on_flushed(struct link *l, size_t n)
+{
+    (void)l;
+    (void)n;
+}
+
+static const struct link_ops ops = {.on_ready = on_ready,
+                                    .on_data = on_data,
+                                    .on_eof = on_eof,
+                                    .on_error = on_error,
+                                    .on_flushed = on_flushed};
+
+static uint32_t count_conns(const struct server *s)
+{
+    uint32_t n = 0;
+    for (const struct list *l = s->control_conns.next; l != &s->control_conns; l = l->next)
+        n++;
+    return n;
+}
+
+static void on_accept(void *arg, int fd, const struct sockaddr_storage *peer)
+{
+    (void)peer;
+    struct server *s = arg;
+    struct ucred who = {.uid = (uid_t)-1};
+    socklen_t len = sizeof who;
+    (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
+    struct control_conn *c = count_conns(s) < CONTROL_MAX ? mem_calloc(1, sizeof *c) : NULL;
+    if (!c) {
+        close(fd);
+        return;
+    }
+    c->magic = CONTROL_MAGIC;
+    c->server = s;
+    c->uid = (uint32_t)who.uid;
+    sbuf_init(&c->line, LINE_MAX_BYTES);
+    c->link = link_create(s->loop, fd, &ops, c);
+    if (!c->link) {
+        mem_free(c);
+        return;
+    }
+    list_add_last(&s->control_conns, &c->link_all);
+}
+
+static int bind_socket(const char *path, struct errmsg *msg)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    if (!slice_copy(slice_of(path), a.sun_path, sizeof a.sun_path)) {
+        err_set(msg, ERR_CONFIG, "listen.socket: the path is too long");
+        return -1;
+    }
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    unlink(path); /* the store's lock says that no other daemon owns it */
+    mode_t old = umask(0117);
+    int r = bind(fd, (const struct sockaddr *)&a, sizeof a);
+    umask(old);
+    if (r != 0 || listen(fd, 64) != 0) {
+        err_set(msg, ERR_IO, "listen.socket %s: cannot be bound", path);
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+enum err control_start(struct server *s, struct errmsg *msg)
+{
+    if (!*s->conf->listen.socket)
+        return ERR_OK;
+    int fd = bind_socket(s->conf->listen.socket, msg);
+    if (fd < 0)
+        return ERR_IO;
+    enum err e = listener_start(s->loop, fd, on_accept, s, &s->control);
+    return e == ERR_OK ? e : err_set(msg, e, "listen.socket cannot be started");
+}
+
+void control_stop(struct server *s)
+{
+    if (s->control)
+        unlink(s->conf->listen.socket);
+    listener_stop(s->control);
+    s->control = NULL;
+    while (!list_empty(&s->control_conns))
+        over(container_of(s->control_conns.next, struct control_conn, link_all));
+}

@@ -1,0 +1,172 @@
+/* Between the files of server/. */
+#ifndef SERVER_INTERNAL_H
+#define SERVER_INTERNAL_H
+#include "base/mailbox.h"
+#include "base/sbuf.h"
+#include "gate/gate.h"
+#include "net/listener.h"
+#include "server/server.h"
+#include "stub/pages.h"
+
+#include <pthread.h>
+
+#define WORKERS_MAX 64u
+#define LISTENERS_MAX 16u
+#define DURATION_BUCKETS 11u
+#define STATUS_CLASSES 6u /* 0: no answer, 1xx never, 2xx, 3xx, 4xx, 5xx */
+
+struct server;
+struct store;
+struct keeper;
+struct leaf_cache;
+struct broker;
+struct writer;
+
+/* ---- limits.c: who calls, and how much. Shared by all threads under one short lock; touched once
+ * at accept, once at close, and by clients that have a limit. ---- */
+struct limits;
+enum err limits_create(struct limits **ret) NODISCARD;
+void limits_destroy(struct limits *l);
+/** Counts a connection in, or refuses: over the limit of this address (or, PER_ADDRESS 0, no
+ * limit). */
+bool limits_enter(struct limits *l, const struct sockaddr_storage *peer, uint32_t per_address);
+void limits_leave(struct limits *l, const struct sockaddr_storage *peer);
+void limits_note_failure(struct limits *l, const struct sockaddr_storage *peer, const char *word);
+/** {"address":...,"connections":n,"failures":[...]} members without braces. */
+void limits_print_caller(struct limits *l, const struct sockaddr_storage *peer, struct sbuf *out);
+/** 0, or the seconds until this client may ask again. */
+uint32_t limits_client_wait_s(struct limits *l, const struct snap_client *c, uint64_t now_ms);
+void limits_add_usage(struct limits *l, int64_t client_id, int64_t now_s, uint64_t requests,
+                      uint64_t errors, uint64_t up, uint64_t down);
+void limits_print_client(struct limits *l, const struct snap_client *c, int64_t now_s,
+                         struct sbuf *out);
+
+/* ---- record.c: what exchanges leave behind ---- */
+struct recorder;
+enum err recorder_create(struct recorder **ret) NODISCARD;
+void recorder_destroy(struct recorder *r);
+void recorder_add(struct recorder *r, const struct exchange_record *e, uint64_t now_ms);
+/** What gathered since the last call goes to main, and from there to the writer. */
+void recorder_flush(struct recorder *r, struct server *s);
+
+/* Figures of a worker that others read. */
+struct worker_figures {
+    atomic_uint_fast64_t gates, exchanges, idle_backs, open_backs, dials, dial_failures, reuses;
+    atomic_uint_fast64_t requests[STATUS_CLASSES], own_answers, retries;
+    atomic_uint_fast64_t bytes_up, bytes_down;
+    atomic_uint_fast64_t duration_us_sum, duration_count, duration[DURATION_BUCKETS];
+    atomic_uint_fast64_t oom;
+};
+extern const double duration_bounds_s[DURATION_BUCKETS];
+
+/* ---- worker.c ---- */
+struct worker {
+    struct server *server;
+    uint32_t index;
+    pthread_t thread;
+    bool is_started;
+    struct loop *loop;
+    struct mailbox *box;
+    struct services svc;
+    struct gates gates;
+    struct gate_counters counters;
+    struct worker_figures figures;
+    struct recorder *recorder;
+    struct tls_ctxs *tls;
+    struct resolver *resolver;
+    struct listener *listeners[LISTENERS_MAX];
+    uint32_t listener_count;
+    int fds[LISTENERS_MAX];
+    bool fd_is_tls[LISTENERS_MAX];
+    uint32_t fd_count;
+    struct deadline second;
+    uint64_t next_conn;
+    enum err start_error;
+};
+
+/** Makes the worker's belongings on the calling thread and starts its own. */
+enum err worker_start(struct worker *w, struct errmsg *msg) NODISCARD;
+/** Letters to it; thread: main. */
+void worker_post_snapshot(struct worker *w, struct snapshot *s);
+void worker_post_conf(struct worker *w, const struct conf *c, const struct policy *p);
+void worker_post_drain(struct worker *w);
+void worker_post_stop(struct worker *w); /* aborts what is left, and ends the thread */
+void worker_join(struct worker *w);
+
+/* ---- the server ---- */
+enum server_state {
+    SERVER_STARTING,
+    SERVER_RUNNING,
+    SERVER_DRAINING
+};
+
+struct account_figures {
+    int64_t id;
+    uint64_t requests, limited, errors;
+};
+
+struct server {
+    struct conf *conf;
+    const char *conf_path;
+    struct policy *policy;
+    struct master_key *key;
+    struct store *store; /* main's reading connection */
+    int lock_fd;
+    struct keeper *keeper;
+    struct leaf_cache *leaves;
+    struct writer *writer;
+    struct broker *broker;
+    struct snapshot *snapshot;
+    int64_t data_version;
+    struct limits *limits;
+    struct worker *workers[WORKERS_MAX];
+    uint32_t worker_count;
+    struct authority self[LISTENERS_MAX + 4]; /* what clients may call us */
+    uint32_t self_count;
+    char page_host[HOST_MAX + 1];
+    uint16_t page_port;
+    bool page_is_tls;
+    atomic_uint_fast64_t replay_bytes;
+    atomic_uint_fast64_t connections;
+
+    /* main's own */
+    struct loop *loop;
+    struct mailbox *box;
+    struct event *signals[5];
+    struct deadline poll, drain_check;
+    uint64_t drain_until_ms;
+    atomic_int state;
+    bool stop_now;
+    struct listener *admin, *control;
+    struct list admin_conns, control_conns;
+    int admin_fd, control_fd;
+    struct account_figures *accounts;
+    size_t account_count;
+    int64_t started_at, ca_expires_at; /* Unix s */
+    size_t bad_rows;
+    bool store_ok;
+    uint64_t generation_seen_ms;
+};
+
+/* status.c */
+void status_print(struct server *s, struct sbuf *out);
+void metrics_print(struct server *s, struct sbuf *out);
+/** True when it serves; else one reason a line. */
+bool ready_print(struct server *s, struct sbuf *out);
+
+/* admin.c, control.c: on main's loop */
+enum err admin_start(struct server *s, struct errmsg *msg) NODISCARD;
+void admin_stop(struct server *s);
+enum err control_start(struct server *s, struct errmsg *msg) NODISCARD;
+void control_stop(struct server *s);
+
+/* harden.c */
+void harden_process(void);
+void raise_descriptor_limit(void);
+void notify_supervisor(const char *state);
+
+/* record.c, on main: figures of accounts from a batch */
+void server_add_account(struct server *s, int64_t account_id, uint64_t requests, uint64_t limited,
+                        uint64_t errors);
+
+#endif

@@ -1,0 +1,500 @@
+/* A worker: one thread, one event base, and everything on it. Other threads reach it by letters
+ * only. */
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "conf/conf.h"
+#include "keys/keeper.h"
+#include "server/server_internal.h"
+#include "store/cooldown.h"
+#include "store/event.h"
+#include "store/writer.h"
+#include "tls/tls.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define SECOND_MS 1000u
+
+/* ---- what exchanges and gates ask of their worker ---- */
+
+struct cool_letter {
+    struct letter letter;
+    struct worker *to;
+    struct cooldown cooldown;
+};
+
+static void deliver_cool(struct letter *l)
+{
+    struct cool_letter *c = container_of(l, struct cool_letter, letter);
+    health_merge(c->to->svc.health, &c->cooldown);
+    mem_free(c);
+}
+
+struct cool_job {
+    struct cooldown cooldown;
+    char account[96], sentence[256];
+};
+
+static enum err write_cool(struct store *s, void *arg)
+{
+    const struct cool_job *j = arg;
+    struct cooldown_row row = {.account_id = j->cooldown.account_id,
+                               .model = slice_of(j->cooldown.model),
+                               .since_ms = j->cooldown.since_ms,
+                               .until_ms = j->cooldown.until_ms,
+                               .step = j->cooldown.step,
+                               .reason = slice_of(j->cooldown.reason)};
+    enum err e = cooldown_put(s, &row, NULL);
+    if (e == ERR_NOT_FOUND)
+        return ERR_OK; /* the account was removed meanwhile */
+    if (e == ERR_OK)
+        e = event_put(s, EVENT_ALARM, slice_of(j->account), slice_of(j->sentence), NULL);
+    return e;
+}
+
+static void store_cooldown(struct server *s, const struct snap_account *a, const struct cooldown *c)
+{
+    struct cool_job *j = mem_calloc(1, sizeof *j);
+    if (!j)
+        return;
+    j->cooldown = *c;
+    (void)slice_copy(slice_sub(a->name, 0, sizeof j->account - 1), j->account, sizeof j->account);
+    snprintf(j->sentence, sizeof j->sentence, "cooling down %s%s after %s",
+             *c->model ? "for model " : "(whole account)", c->model, c->reason);
+    writer_post(s->writer, (struct writer_job){write_cool, mem_free, j, false});
+}
+
+static void on_cooled(struct services *svc, const struct snap_account *a, const struct cooldown *c)
+{
+    struct worker *w = svc->worker;
+    LOG(LOG_WARN, "account_cooling", KV_S("account", a->name), KV_Z("model", c->model),
+        KV_Z("reason", c->reason), KV_I("ms", c->until_ms - clock_wall_ms()));
+    store_cooldown(w->server, a, c);
+    for (uint32_t i = 0; i < w->server->worker_count; i++) {
+        struct worker *other = w->server->workers[i];
+        struct cool_letter *l = other == w ? NULL : mem_calloc(1, sizeof *l);
+        if (!l)
+            continue;
+        l->letter.deliver = deliver_cool;
+        l->to = other;
+        l->cooldown = *c;
+        mailbox_post(other->box, &l->letter);
+    }
+}
+
+static uint32_t on_client_wait(struct services *svc, const struct snap_client *c)
+{
+    const struct worker *w = svc->worker;
+    return c->rpm <= 0 ? 0 : limits_client_wait_s(w->server->limits, c, svc->loop->now_ms);
+}
+
+static void count_duration(struct worker_figures *f, uint64_t ms)
+{
+    figure_add(&f->duration_count, 1);
+    figure_add(&f->duration_us_sum, ms * 1000u);
+    for (uint32_t i = 0; i < DURATION_BUCKETS; i++)
+        if ((double)ms / 1000.0 <= duration_bounds_s[i]) {
+            figure_add(&f->duration[i], 1);
+            break;
+        }
+}
+
+static void on_record(struct services *svc, const struct exchange_record *r)
+{
+    struct worker *w = svc->worker;
+    struct worker_figures *f = &w->figures;
+    int class = r->status / 100;
+    figure_add(&f->requests[class >= 0 && class < (int)STATUS_CLASSES ? class : 0], 1);
+    figure_add(&f->own_answers, r->is_own_answer);
+    figure_add(&f->retries, r->attempt_count > 1 ? r->attempt_count - 1 : 0);
+    figure_add(&f->bytes_up, r->bytes_up);
+    figure_add(&f->bytes_down, r->bytes_down);
+    count_duration(f, r->ms);
+    recorder_add(w->recorder, r, svc->loop->now_ms);
+}
+
+static bool on_is_self(struct gates *g, const struct authority *a)
+{
+    const struct server *s = g->server;
+    for (uint32_t i = 0; i < s->self_count; i++)
+        if (authority_eq(a, &s->self[i]))
+            return true;
+    return false;
+}
+
+static void on_page_facts(struct gates *g, struct page_facts *ret)
+{
+    const struct server *s = g->server;
+    *ret = (struct page_facts){.ca_pem = keeper_ca_pem(s->keeper),
+                               .ca_sha256 = keeper_ca_sha256(s->keeper),
+                               .proxy_host = s->page_host,
+                               .proxy_port = s->page_port,
+                               .is_tls = s->page_is_tls,
+                               .version = CREDSWAP_VERSION};
+}
+
+static void on_caller_status(struct gates *g, const struct sockaddr_storage *peer, struct sbuf *out)
+{
+    const struct server *s = g->server;
+    char when[32];
+    int64_t expires = s->ca_expires_at;
+    sbuf_adds(out, "{");
+    limits_print_caller(s->limits, peer, out);
+    sbuf_addf(out, ",\"ca_expires_at\":\"%s\",\"version\":\"%s\"}\n",
+              clock_format_utc(expires, when, sizeof when), CREDSWAP_VERSION);
+}
+
+static void on_client_status(struct gates *g, const struct snap_client *c, struct sbuf *out)
+{
+    const struct server *s = g->server;
+    limits_print_client(s->limits, c, clock_wall_s(), out);
+}
+
+static void on_caller_failed(struct gates *g, const struct sockaddr_storage *peer, const char *word)
+{
+    const struct server *s = g->server;
+    limits_note_failure(s->limits, peer, word);
+}
+
+static uint64_t on_next_conn_id(struct gates *g)
+{
+    struct worker *w = g->svc->worker;
+    return w->next_conn++ * WORKERS_MAX + w->index;
+}
+
+static void on_gone(struct gates *g, const struct sockaddr_storage *peer)
+{
+    struct server *s = g->server;
+    atomic_fetch_sub_explicit(&s->connections, 1, memory_order_relaxed);
+    limits_leave(s->limits, peer);
+}
+
+/* ---- accepting ---- */
+
+static bool may_enter(struct worker *w, const struct sockaddr_storage *peer)
+{
+    struct server *s = w->server;
+    const struct conf *c = w->gates.conf;
+    uint64_t before = atomic_fetch_add_explicit(&s->connections, 1, memory_order_relaxed);
+    if (before < (uint64_t)c->limits.connections &&
+        policy_may_connect(w->gates.policy, (const struct sockaddr *)peer) &&
+        limits_enter(s->limits, peer, (uint32_t)c->limits.connections_per_client))
+        return true;
+    atomic_fetch_sub_explicit(&s->connections, 1, memory_order_relaxed);
+    return false;
+}
+
+static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *peer, bool tls)
+{
+    if (!may_enter(w, peer)) {
+        figure_add(&w->counters.connections_refused, 1);
+        close(fd);
+        return;
+    }
+    gate_accept(&w->gates, fd, peer, tls);
+}
+
+static void on_accept(void *arg, int fd, const struct sockaddr_storage *peer)
+{
+    accept_one(arg, fd, peer, false);
+}
+
+static void on_accept_tls(void *arg, int fd, const struct sockaddr_storage *peer)
+{
+    accept_one(arg, fd, peer, true);
+}
+
+/* ---- each second ---- */
+
+static void publish(struct worker *w)
+{
+    struct pool_stats p;
+    pool_stats(w->svc.pool, &p);
+    atomic_store(&w->figures.gates, w->gates.count);
+    atomic_store(&w->figures.exchanges, w->svc.exchange_count);
+    atomic_store(&w->figures.idle_backs, p.idle);
+    atomic_store(&w->figures.open_backs, p.open);
+    atomic_store(&w->figures.dials, p.dials);
+    atomic_store(&w->figures.dial_failures, p.dial_failures);
+    atomic_store(&w->figures.reuses, p.reuses);
+    atomic_store(&w->figures.oom, w->loop->oom);
+}
+
+static void on_second(struct deadline *d)
+{
+    struct worker *w = container_of(d, struct worker, second);
+    publish(w);
+    recorder_flush(w->recorder, w->server);
+    log_flush();
+    uint64_t next = w->gates.is_draining ? 100u : SECOND_MS;
+    deadline_set(&w->loop->wheel, d, w->loop->now_ms + next);
+}
+
+/* ---- letters from main ---- */
+
+struct worker_letter {
+    struct letter letter;
+    struct worker *w;
+    struct snapshot *snapshot;
+    const struct conf *conf;
+    const struct policy *policy;
+};
+
+static void merge_cooldowns(struct worker *w, const struct snapshot *s)
+{
+    for (size_t i = 0; i < s->cooldown_count; i++) {
+        const struct snap_cooldown *c = &s->cooldowns[i];
+        struct cooldown mine = {.account_id = c->account_id,
+                                .since_ms = c->since_ms,
+                                .until_ms = c->until_ms,
+                                .step = c->step,
+                                .reason = "stored"};
+        if (slice_copy(c->model, mine.model, sizeof mine.model))
+            health_merge(w->svc.health, &mine);
+    }
+}
+
+static void deliver_snapshot(struct letter *l)
+{
+    struct worker_letter *m = container_of(l, struct worker_letter, letter);
+    struct services *svc = &m->w->svc;
+    snapshot_unref(&svc->snapshot);
+    svc->snapshot = m->snapshot;
+    mem_free(m);
+}
+
+static void deliver_conf(struct letter *l)
+{
+    struct worker_letter *m = container_of(l, struct worker_letter, letter);
+    struct worker *w = m->w;
+    w->svc.conf = w->gates.conf = m->conf;
+    w->svc.policy = w->gates.policy = w->gates.dialer.policy = m->policy;
+    pool_set_policy(w->svc.pool, m->policy);
+    mem_free(m);
+}
+
+static void deliver_drain(struct letter *l)
+{
+    struct worker_letter *m = container_of(l, struct worker_letter, letter);
+    struct worker *w = m->w;
+    for (uint32_t i = 0; i < w->listener_count; i++)
+        listener_stop(w->listeners[i]);
+    w->listener_count = 0;
+    gates_drain(&w->gates);
+    pool_drain(w->svc.pool);
+    publish(w);
+    deadline_set(&w->loop->wheel, &w->second, w->loop->now_ms + 100u);
+    loop_end_pass(w->loop);
+    mem_free(m);
+}
+
+static void deliver_stop(struct letter *l)
+{
+    struct worker_letter *m = container_of(l, struct worker_letter, letter);
+    struct worker *w = m->w;
+    mem_free(m);
+    exchanges_abort_all(&w->svc, "shutdown");
+    gates_abort(&w->gates);
+    recorder_flush(w->recorder, w->server);
+    event_base_loopbreak(w->loop->base);
+}
+
+static void post(struct worker *w, void (*deliver)(struct letter *), struct snapshot *s,
+                 const struct conf *c, const struct policy *p)
+{
+    struct worker_letter *m = mem_calloc(1, sizeof *m);
+    CHECK(m != NULL); /* main's letters are few; without them nothing could be told */
+    *m = (struct worker_letter){.letter = {.deliver = deliver},
+                                .w = w,
+                                .snapshot = snapshot_ref(s),
+                                .conf = c,
+                                .policy = p};
+    mailbox_post(w->box, &m->letter);
+}
+
+void worker_post_snapshot(struct worker *w, struct snapshot *s)
+{
+    post(w, deliver_snapshot, s, NULL, NULL);
+}
+
+void worker_post_conf(struct worker *w, const struct conf *c, const struct policy *p)
+{
+    post(w, deliver_conf, NULL, c, p);
+}
+
+void worker_post_drain(struct worker *w)
+{
+    post(w, deliver_drain, NULL, NULL, NULL);
+}
+
+void worker_post_stop(struct worker *w)
+{
+    post(w, deliver_stop, NULL, NULL, NULL);
+}
+
+/* ---- life ---- */
+
+static enum err make_upstream(struct worker *w, struct errmsg *msg)
+{
+    struct server *s = w->server;
+    const struct conf *c = s->conf;
+    struct sbuf servers;
+    sbuf_init(&servers, 4096);
+    for (size_t i = 0; i < c->upstream.dns.n; i++)
+        sbuf_addf(&servers, "%s%s", i ? "," : "", c->upstream.dns.v[i]);
+    enum err e = resolver_create(w->loop, sbuf_z(&servers), &w->resolver);
+    sbuf_finish(&servers);
+    if (e != ERR_OK)
+        return err_set(msg, e, "upstream.dns: the resolver cannot be started");
+    w->gates.dialer =
+        (struct dialer){.loop = w->loop,
+                        .resolver = w->resolver,
+                        .policy = s->policy,
+                        .connect_timeout_ms = (uint64_t)c->upstream.connect_timeout * 1000u};
+    struct tls_conf t = {.leaves = s->leaves, .upstream_ca_file = c->upstream.ca_file};
+    e = tls_ctxs_create(&t, &w->tls, msg);
+    if (e != ERR_OK)
+        return e;
+    struct pool_conf p = {.dialer = w->gates.dialer,
+                          .tls = w->tls,
+                          .limits = w->gates.limits,
+                          .keepalive_ms = (uint64_t)c->upstream.keepalive * 1000u,
+                          .handshake_ms = (uint64_t)c->upstream.connect_timeout * 1000u,
+                          .idle_per_host = 512,
+                          .idle_total = 2048};
+    return pool_create(&p, &w->svc.pool);
+}
+
+static enum err make_services(struct worker *w)
+{
+    struct server *s = w->server;
+    struct services *v = &w->svc;
+    v->loop = w->loop;
+    v->conf = s->conf;
+    v->policy = s->policy;
+    v->key = s->key;
+    v->snapshot = snapshot_ref(s->snapshot);
+    v->replay_bytes = &s->replay_bytes;
+    v->worker = w;
+    v->token_peek = token_peek;
+    v->token_fetch = token_fetch;
+    v->token_wait_cancel = token_wait_cancel;
+    v->token_invalidate = token_invalidate;
+    v->cooled = on_cooled;
+    v->client_wait_s = on_client_wait;
+    v->record = on_record;
+    list_init(&v->exchanges);
+    rng_seed(v->rng, s->conf->run.seed ? (uint64_t)s->conf->run.seed + w->index : 0);
+    enum err e = health_create(&v->health);
+    if (e == ERR_OK)
+        e = token_cache_create(s->broker, w->box, &v->tokens);
+    if (e == ERR_OK)
+        e = recorder_create(&w->recorder);
+    return e;
+}
+
+static void make_gates(struct worker *w)
+{
+    struct gates *g = &w->gates;
+    const struct conf *c = w->server->conf;
+    g->svc = &w->svc;
+    g->loop = w->loop;
+    g->conf = c;
+    g->policy = w->server->policy;
+    g->tls = w->tls;
+    g->counters = &w->counters;
+    g->server = w->server;
+    g->is_self = on_is_self;
+    g->page_facts = on_page_facts;
+    g->caller_status = on_caller_status;
+    g->client_status = on_client_status;
+    g->caller_failed = on_caller_failed;
+    g->next_conn_id = on_next_conn_id;
+    g->gone = on_gone;
+    list_init(&g->all);
+}
+
+static enum err make_all(struct worker *w, struct errmsg *msg)
+{
+    const struct conf *c = w->server->conf;
+    w->gates.limits =
+        (struct session_limits){(uint32_t)c->limits.header_bytes, (uint32_t)c->limits.header_count};
+    enum err e = loop_create(&w->loop);
+    if (e == ERR_OK)
+        e = mailbox_create(w->loop->base, &w->box);
+    if (e == ERR_OK)
+        e = make_upstream(w, msg);
+    if (e == ERR_OK)
+        e = make_services(w);
+    if (e != ERR_OK)
+        return *msg->text ? e : err_set(msg, e, "a worker cannot be started: %s", err_str(e));
+    make_gates(w);
+    merge_cooldowns(w, w->svc.snapshot);
+    for (uint32_t i = 0; i < w->fd_count; i++) {
+        e = listener_start(w->loop, w->fds[i], w->fd_is_tls[i] ? on_accept_tls : on_accept, w,
+                           &w->listeners[w->listener_count]);
+        if (e != ERR_OK)
+            return err_set(msg, e, "a listener cannot be started");
+        w->listener_count++;
+    }
+    w->second.fire = on_second;
+    deadline_set(&w->loop->wheel, &w->second, w->loop->now_ms + SECOND_MS);
+    return ERR_OK;
+}
+
+static void destroy_all(struct worker *w)
+{
+    for (uint32_t i = 0; i < w->listener_count; i++)
+        listener_stop(w->listeners[i]);
+    recorder_destroy(w->recorder);
+    pool_destroy(w->svc.pool);
+    resolver_destroy(w->resolver);
+    mailbox_destroy(w->box);
+    token_cache_destroy(w->svc.tokens);
+    health_destroy(w->svc.health);
+    snapshot_unref(&w->svc.snapshot);
+    loop_destroy(w->loop); /* drains what waits to be destroyed, which may still use TLS contexts */
+    tls_ctxs_destroy(w->tls);
+    arena_thread_finish();
+    log_flush();
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    event_base_loop(w->loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    publish(w);
+    log_flush();
+    return NULL;
+}
+
+enum err worker_start(struct worker *w, struct errmsg *msg)
+{
+    enum err e = make_all(w, msg);
+    if (e != ERR_OK)
+        return e;
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int r = pthread_create(&w->thread, NULL, worker_main, w);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (r != 0)
+        return err_set(msg, ERR_NOMEM, "a worker's thread cannot be started");
+    char name[16];
+    snprintf(name, sizeof name, "worker-%u", w->index);
+    pthread_setname_np(w->thread, name);
+    w->is_started = true;
+    return ERR_OK;
+}
+
+void worker_join(struct worker *w)
+{
+    if (w->is_started)
+        pthread_join(w->thread, NULL);
+    w->is_started = false;
+    destroy_all(w);
+    mem_free(w);
+}

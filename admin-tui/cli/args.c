@@ -105,6 +105,10 @@ static bool has_noun(const struct command_table *t, const char *noun)
 /* A word that is not an option: noun, then verb where the noun has verbs, then operands. */
 static bool take_word(const struct command_table *t, struct args *a, const char *word)
 {
+    if (!a->noun && strcmp(word, "help") == 0) {
+        a->help = true;
+        return true;
+    }
     if (!a->noun) {
         a->noun = word;
         a->command = find_command(t, word, NULL);

@@ -54,6 +54,7 @@ int cli_fail(struct cli *c, int code, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
+    fflush(c->out); /* on one terminal the order should be that of events */
     fputs("credswap: ", c->talk);
     talk_line(c, fmt, ap);
     va_end(ap);
@@ -64,6 +65,7 @@ void cli_say(struct cli *c, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
+    fflush(c->out);
     talk_line(c, fmt, ap);
     va_end(ap);
 }

@@ -75,9 +75,9 @@ static int addition_options(struct cli *c, struct addition *a, const char *defau
 static int addition_store(struct cli *c, struct addition *a)
 {
     char what[256], weight[QUANTITY_TEXT];
-    int code = cli_writes(c);
+    int code = cli_key(c);
     if (code == 0)
-        code = cli_key(c);
+        code = cli_writes(c);
     if (code)
         return code;
     weight_print(a->weight, weight);
@@ -372,7 +372,7 @@ static int edit_run(struct cli *c, struct edit *x, const char *changes)
     if (code)
         return code;
     cli_say(c, "%s%s", what, is_changed ? "" : " (was so already)");
-    pools_warn(c, slice_of(x->fields.name.n ? x->fields.name.p : x->name));
+    pools_warn(c, slice_of(x->fields.name.n ? x->fields.name.p : x->name), (struct slice){NULL, 0});
     return 0;
 }
 

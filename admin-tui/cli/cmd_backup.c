@@ -67,35 +67,57 @@ static int move_damaged(struct cli *c)
     return 0;
 }
 
-static int open_for_restore(struct cli *c)
+/* Opens, or makes, the store; what was there goes into *ASIDE, "" when there was nothing. */
+static int open_for_restore(struct cli *c, char *aside, size_t size)
 {
     struct errmsg msg = {0};
-    bool had_store = access(c->conf->store_path, F_OK) == 0;
-    char aside[4096];
-    enum err e = store_open(c->conf->store_path, STORE_CREATE | STORE_PATIENT, &c->store, &msg);
+    const char *path = c->conf->store_path;
+    bool had_store = access(path, F_OK) == 0;
+    enum err e = store_open(path, STORE_CREATE | STORE_PATIENT, &c->store, &msg);
     if (e == ERR_DB) {
         int code = move_damaged(c);
         if (code)
             return code;
         had_store = false;
-        e = store_open(c->conf->store_path, STORE_CREATE | STORE_PATIENT, &c->store, &msg);
+        e = store_open(path, STORE_CREATE | STORE_PATIENT, &c->store, &msg);
     }
     if (e == ERR_OK)
         e = store_migrate(c->store, &msg);
     if (e == ERR_OK && had_store) {
-        aside_name(c, "before-restore", aside, sizeof aside);
+        aside_name(c, "before-restore", aside, size);
+        for (size_t n = strlen(aside), i = 2; access(aside, F_OK) == 0 && i < 1000; i++)
+            snprintf(aside + n, size - n, "-%zu", i);
         e = store_backup(c->store, aside, &msg);
-        if (e == ERR_OK)
-            cli_say(c, "what was there is kept as %s", aside);
     }
     return e == ERR_OK ? 0 : cli_fail_err(c, e, &msg);
+}
+
+static int restore_from(struct cli *c, const char *file)
+{
+    struct errmsg msg = {0};
+    char what[600], aside[4200] = "";
+    int code = open_for_restore(c, aside, sizeof aside);
+    if (code)
+        return code;
+    enum err e = store_restore(c->store, file, &msg);
+    if (e != ERR_OK && *aside)
+        unlink(aside); /* nothing was replaced */
+    snprintf(what, sizeof what, "restored from %.500s", file);
+    if (e == ERR_OK)
+        e = event_audit(c->store, slice_of(c->who), slice_of(what), SLICE(""), SLICE(""), NULL,
+                        &msg);
+    if (e != ERR_OK)
+        return e == ERR_DB ? cli_fail(c, EX_DATAERR, "%s", msg.text) : cli_fail_err(c, e, &msg);
+    if (*aside)
+        cli_say(c, "what was there is kept as %s", aside);
+    cli_say(c, "%s", what);
+    return 0;
 }
 
 static int run_restore(struct cli *c)
 {
     struct errmsg msg = {0};
     const char *file = args_operand(&c->args, 0);
-    char what[600];
     int lock = -1, code = cli_conf(c);
     if (code)
         return code;
@@ -109,21 +131,9 @@ static int run_restore(struct cli *c)
         e = store_lock_daemon(c->conf->store_path, &lock, &msg);
     if (e == ERR_BUSY)
         return cli_fail(c, EX_TEMPFAIL, "%s; stop it first", msg.text);
-    code = e == ERR_OK ? open_for_restore(c) : cli_fail_err(c, e, &msg);
-    if (code == 0) {
-        e = store_restore(c->store, file, &msg);
-        snprintf(what, sizeof what, "restored from %.500s", file);
-        if (e == ERR_OK)
-            e = event_audit(c->store, slice_of(c->who), slice_of(what), SLICE(""), SLICE(""), NULL,
-                            &msg);
-        code = e == ERR_OK   ? 0
-               : e == ERR_DB ? cli_fail(c, EX_DATAERR, "%s", msg.text)
-                             : cli_fail_err(c, e, &msg);
-    }
+    code = e == ERR_OK ? restore_from(c, file) : cli_fail_err(c, e, &msg);
     if (lock >= 0)
         store_unlock_daemon(lock);
-    if (code == 0)
-        cli_say(c, "%s", what);
     return code;
 }
 

@@ -118,12 +118,19 @@ static size_t permitted(const struct conf *conf, const char *host, char tls_host
     return n;
 }
 
+#define CA_NAME "credswap CA on "
+
 static int make_ca(struct cli *c, const char *cert, const char *key)
 {
     char hostname[256], tls_hosts[16][256];
     const char *names[PERMITTED_MAX];
     const char *host = args_get(&c->args, "--name");
+    struct ca_info old;
     struct errmsg msg = {0};
+    static const struct slice had = {CA_NAME, sizeof CA_NAME - 1};
+    if (!host && ca_info_load(c->conf->ca.cert, &old, &msg) == ERR_OK &&
+        slice_starts(slice_of(old.name), had))
+        host = old.name + had.n; /* a rotation keeps the name */
     host = host ? host : handout_hostname(hostname);
     struct ca_params p = {.host = host, .permitted = names};
     p.permitted_count = permitted(c->conf, host, tls_hosts, ARRAY_LEN(tls_hosts), names);
@@ -364,11 +371,10 @@ static int rotate_finish(struct cli *c, struct slice now, const char *next_cert,
     if (code == 0)
         code = write_both(c, sbuf_slice(&pem), old);
     sbuf_finish(&pem);
-    if (code == 0 && rename(next_key, c->conf->ca.key) != 0)
-        code = cli_fail_err(c,
-                            err_set(&msg, ERR_IO, "cannot replace %s; move %s there by hand",
-                                    c->conf->ca.key, next_key),
-                            &msg);
+    if (code == 0 && rename(next_key, c->conf->ca.key) != 0) {
+        (void)write_both(c, old, rest); /* as it was: certificate and key belong together */
+        return cli_fail_err(c, err_set(&msg, ERR_IO, "cannot replace %s", c->conf->ca.key), &msg);
+    }
     unlink(next_cert);
     if (code == 0)
         cli_say(c, "the new CA signs after a restart of credswapd; the old certificate stays in "

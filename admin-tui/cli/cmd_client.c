@@ -167,9 +167,9 @@ static int run_add(struct cli *c)
                         a.name.p);
     int code = put_options(c, &a.x);
     if (code == 0)
-        code = cli_writes(c);
-    if (code == 0)
         code = cli_key(c);
+    if (code == 0)
+        code = cli_writes(c);
     if (code == 0)
         code = check_pool(c, a.x.f.pool);
     a.x.f.name = a.name;
@@ -353,9 +353,9 @@ static int run_rotate(struct cli *c)
     struct sbuf placeholder;
     char what[200];
     bool is_ours = false;
-    int code = cli_writes(c);
+    int code = cli_key(c);
     if (code == 0)
-        code = cli_key(c);
+        code = cli_writes(c);
     if (code)
         return code;
     enum err e = client_get(c->store, a.name, note_service, &a.service, &msg);

@@ -106,7 +106,7 @@ static cJSON *ask_members(const struct question *q)
         json_flag(o, "eligible", s == PICK_OK);
         json_z(o, "reason", reason(s, &r));
         json_text(o, "domain", s == PICK_OK ? r.domain : (struct slice){NULL, 0});
-        json_int(o, "retry_after_s", r.retry_after_s);
+        json_int(o, "retry_after_s", s == PICK_OK ? 0 : r.retry_after_s);
         json_push(rows, o);
         sum += s == PICK_OK ? one.members->weight : 0;
     }

@@ -281,8 +281,9 @@ static int import_all(struct cli *c, struct job *j)
     if (code)
         return code;
     report(c, j, is_dry);
-    cli_say(c, "%d change%s%s", j->im.changes, j->im.changes == 1 ? "" : "s",
-            is_dry ? " would be made (dry run)" : "");
+    if (!c->args.json)
+        fprintf(c->out, "%d change%s%s\n", j->im.changes, j->im.changes == 1 ? "" : "s",
+                is_dry ? " would be made (dry run)" : "");
     return 0;
 }
 

@@ -94,7 +94,7 @@ static int run_set(struct cli *c)
     code = cli_change(c, set_change, pool, sbuf_z(&what), &is_changed);
     if (code == 0) {
         cli_say(c, "%s%s", sbuf_z(&what), is_changed ? "" : " (was so already)");
-        pools_warn(c, (struct slice){NULL, 0});
+        pools_warn(c, (struct slice){NULL, 0}, slice_of(pool));
     }
     sbuf_finish(&what);
     return code;
@@ -134,7 +134,7 @@ static int run_rm(struct cli *c)
         code = cli_change(c, rm_change, pool, what, NULL);
     if (code == 0) {
         cli_say(c, "%s", what);
-        pools_warn(c, (struct slice){NULL, 0});
+        pools_warn(c, (struct slice){NULL, 0}, slice_of(pool));
     }
     return code;
 }

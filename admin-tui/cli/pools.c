@@ -32,7 +32,13 @@ enum err pools_join(struct store *s, struct slice pool, struct slice account, do
     enum err e = pools_exists(s, pool, &is_there, msg);
     if (e == ERR_OK && !is_there)
         e = pool_add(s, pool, msg);
-    return e == ERR_OK ? pool_set(s, pool, account, weight, msg) : e;
+    if (e != ERR_OK)
+        return e;
+    e = pool_set(s, pool, account, weight, msg);
+    return e == ERR_NOT_FOUND
+               ? err_set(msg, e, "there is no account %.*s; credswap account list has them",
+                         SLICE_FMT(account))
+               : e;
 }
 
 struct names {
@@ -63,8 +69,7 @@ enum err pools_only_one(struct store *s, struct slice account, char ret[65], str
 
 struct warning {
     struct cli *c;
-    struct slice account;
-    char serving[65];
+    struct slice account, pool;
     int up;
     bool is_wanted;
 };
@@ -73,7 +78,7 @@ static enum err on_candidate(void *arg, const struct pool_member *m)
 {
     struct warning *w = arg;
     w->up += m->state == ACCOUNT_UP && m->weight > 0;
-    w->is_wanted |= w->account.n == 0 || slice_eq(m->account, w->account);
+    w->is_wanted |= slice_eq(m->account, w->account);
     return ERR_OK;
 }
 
@@ -81,7 +86,7 @@ static enum err on_checked_pool(void *arg, const struct pool *p)
 {
     struct warning *w = arg;
     w->up = 0;
-    w->is_wanted = w->account.n == 0;
+    w->is_wanted = slice_eq(p->name, w->pool);
     enum err e =
         pool_member_list(w->c->store, p->name, (struct slice){NULL, 0}, on_candidate, w, NULL);
     if (e == ERR_OK && w->is_wanted && w->up == 0 && p->clients > 0)
@@ -90,9 +95,9 @@ static enum err on_checked_pool(void *arg, const struct pool *p)
     return ERR_OK;
 }
 
-void pools_warn(struct cli *c, struct slice account)
+void pools_warn(struct cli *c, struct slice account, struct slice pool)
 {
-    struct warning w = {.c = c, .account = account};
+    struct warning w = {.c = c, .account = account, .pool = pool};
     enum err e = pool_list(c->store, on_checked_pool, &w, NULL);
     (void)e; /* only a courtesy */
 }

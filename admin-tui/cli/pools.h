@@ -17,8 +17,8 @@ enum err pools_exists(struct store *s, struct slice pool, bool *ret, struct errm
  */
 enum err pools_only_one(struct store *s, struct slice account, char ret[65],
                         struct errmsg *msg) NODISCARD;
-/** Says on stderr which pools of the account (empty: of all) have clients but nobody left who can
- * serve. */
-void pools_warn(struct cli *c, struct slice account);
+/** Says on stderr which pools have clients but nobody left who can serve: those of ACCOUNT, or the
+ * one called POOL. */
+void pools_warn(struct cli *c, struct slice account, struct slice pool);
 
 #endif

@@ -226,23 +226,13 @@ static enum err read_file(const char *path, mode_t forbidden, struct sbuf *out, 
     return e;
 }
 
-/* Never ask a terminal for a passphrase. */
-static int no_passphrase(char *buf, int size, int rwflag, void *arg)
-{
-    (void)buf;
-    (void)size;
-    (void)rwflag;
-    (void)arg;
-    return 0;
-}
-
 static enum err load_cert(const char *path, struct sbuf *text, X509 **ret, struct errmsg *msg)
 {
     enum err e = read_file(path, 0022, text, msg);
     if (e != ERR_OK)
         return e;
     BIO *bio = BIO_new_mem_buf(text->p ? text->p : "", (int)text->n);
-    X509 *x = bio ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
+    X509 *x = bio ? PEM_read_bio_X509(bio, NULL, pem_no_passphrase, NULL) : NULL;
     BIO_free(bio);
     if (!x)
         return err_set(msg, ERR_INVALID, "%s holds no PEM certificate", path);
@@ -257,7 +247,7 @@ static enum err load_key(const char *path, EVP_PKEY **ret, struct errmsg *msg)
     enum err e = read_file(path, 0077, &text, msg);
     if (e == ERR_OK) {
         BIO *bio = BIO_new_mem_buf(text.p ? text.p : "", (int)text.n);
-        EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+        EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, pem_no_passphrase, NULL) : NULL;
         BIO_free(bio);
         if (key)
             *ret = key;

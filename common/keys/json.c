@@ -33,7 +33,7 @@ static const char *scan(struct slice text)
 
 static cJSON *parse(struct slice text)
 {
-    const char *end = NULL;
+    const char *end = text.p;
     cJSON *root = text.n ? cJSON_ParseWithLengthOpts(text.p, text.n, &end, 0) : NULL;
     bool ok = cJSON_IsObject(root);
     while (ok && end < text.p + text.n && (*end == ' ' || (*end >= '\t' && *end <= '\r')))

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "keys/json.h"
+#include "keys/keys_internal.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -26,22 +27,12 @@ void keyfile_destroy(struct keyfile *k)
 
 /* ---- the private key ---- */
 
-/* Without this OpenSSL would ask the terminal. */
-static int no_passphrase(char *buf, int size, int rwflag, void *arg)
-{
-    (void)buf;
-    (void)size;
-    (void)rwflag;
-    (void)arg;
-    return 0;
-}
-
 enum err private_key_parse(struct slice pem, EVP_PKEY **ret, struct errmsg *msg)
 {
     if (pem.n == 0 || pem.n > KEYFILE_MAX)
         return err_set(msg, ERR_CRYPTO, "the private key is empty or too large");
     BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, pem_no_passphrase, NULL) : NULL;
     BIO_free(bio);
     ERR_clear_error(); /* its texts may quote what was read */
     if (!key)
@@ -96,7 +87,7 @@ static bool is_identifier(struct slice s)
 {
     for (size_t i = 0; i < s.n; i++) {
         char c = ascii_lower(s.p[i]);
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || memchr("-._:", c, 4)))
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c != '\0' && strchr("-._:", c))))
             return false;
     }
     return true;
@@ -113,7 +104,7 @@ static bool is_email(struct slice s)
 static enum err take(const cJSON *root, const char *name, const char *deflt,
                      bool (*is_good)(struct slice), char **ret, struct errmsg *msg)
 {
-    struct slice s;
+    struct slice s = {NULL, 0};
     enum err e = get_text(root, name, &s, msg);
     if (e != ERR_OK)
         return e;
@@ -132,7 +123,7 @@ static enum err take(const cJSON *root, const char *name, const char *deflt,
 
 static enum err check_type(const cJSON *root, struct errmsg *msg)
 {
-    struct slice type;
+    struct slice type = {NULL, 0};
     enum err e = get_text(root, "type", &type, msg);
     if (e != ERR_OK)
         return e;
@@ -160,7 +151,7 @@ static enum err check_token_uri(const char *uri, const char *const *allow, size_
 
 static enum err take_key(cJSON *root, struct keyfile *k, struct errmsg *msg)
 {
-    struct slice pem;
+    struct slice pem = {NULL, 0};
     EVP_PKEY *key = NULL;
     enum err e = get_text(root, "private_key", &pem, msg);
     if (e != ERR_OK)

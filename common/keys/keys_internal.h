@@ -1,4 +1,4 @@
-/* Shared by ca.c, leaf.c and keeper.c only. */
+/* Shared by the files of this room only. */
 #ifndef KEYS_KEYS_INTERNAL_H
 #define KEYS_KEYS_INTERNAL_H
 #include "base/err.h"
@@ -19,6 +19,9 @@ bool cert_set_times(X509 *x, int64_t from_s, int64_t to_s);
 bool cert_name_add(X509_NAME *name, const char *field, const char *value);
 /** Adds an extension in OpenSSL's configuration syntax; ISSUER for authorityKeyIdentifier. */
 bool cert_add_ext(X509 *x, X509 *issuer, int nid, const char *value);
+
+/** A pem_password_cb that has none; without it OpenSSL would ask the terminal. */
+int pem_no_passphrase(char *buf, int size, int rwflag, void *arg);
 
 enum host_kind {
     HOST_BAD,

@@ -60,7 +60,7 @@ SSL_CTX *tls_client_ctx(struct tls_ctxs *t)
 }
 
 /* Names go into SNI; addresses may not (RFC 6066 3). */
-static bool expect_host(SSL *ssl, const char *host)
+static bool expect_host(SSL *ssl, char *host)
 {
     unsigned char addr[16];
     if (inet_pton(AF_INET, host, addr) == 1 || inet_pton(AF_INET6, host, addr) == 1)

@@ -4,6 +4,16 @@
 #include "base/list.h"
 #include "base/mem.h"
 
+/* FNV-1a: names here come from the policy, not from whoever connects. */
+static unsigned hash_text(const char *p, unsigned n)
+{
+    unsigned h = 2166136261u;
+    for (unsigned i = 0; i < n; i++)
+        h = (h ^ (unsigned char)p[i]) * 16777619u;
+    return h;
+}
+
+#define HASH_FUNCTION(key, n, ret) ((ret) = hash_text((const char *)(key), n))
 #define HASH_NONFATAL_OOM 1
 #define uthash_malloc(size) mem_alloc(size)
 #define uthash_free(p, size) mem_free(p)

@@ -70,6 +70,7 @@ static struct slice parse_sni(const unsigned char *p, size_t n)
 
 /* Looked at here and not by SSL_get_servername alone: that forgets the name on a resumed TLS 1.2
  * connection. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): OpenSSL's signature */
 static int on_client_hello(SSL *ssl, int *alert, void *arg)
 {
     (void)alert;

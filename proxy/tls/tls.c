@@ -44,6 +44,7 @@ int tls_slot(enum tls_slot slot)
 
 SSL_CTX *tls_ctx_new(const SSL_METHOD *method, struct tls_ctxs *t)
 {
+    char groups[] = GROUPS;
     SSL_CTX *ctx = SSL_CTX_new(method);
     if (!ctx)
         return NULL;
@@ -54,7 +55,7 @@ SSL_CTX *tls_ctx_new(const SSL_METHOD *method, struct tls_ctxs *t)
     SSL_CTX_set_app_data(ctx, t);
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
         SSL_CTX_set_cipher_list(ctx, CIPHERS_1_2) == 1 &&
-        SSL_CTX_set1_groups_list(ctx, GROUPS) == 1)
+        SSL_CTX_set1_groups_list(ctx, groups) == 1)
         return ctx;
     SSL_CTX_free(ctx);
     return NULL;

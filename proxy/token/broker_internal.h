@@ -7,6 +7,9 @@
 #include "token/oauth2.h"
 #include "token/token_internal.h"
 
+/* Account ids are small numbers, mostly in a row. */
+#define HASH_FUNCTION(key, n, ret)                                                                 \
+    ((ret) = (unsigned)((uint64_t) * (const int64_t *)(key)*0x9e3779b97f4a7c15u >> 32))
 #define HASH_NONFATAL_OOM 1
 #define uthash_malloc(size) mem_alloc(size)
 #define uthash_free(p, size) mem_free(p)

@@ -357,9 +357,8 @@ void cells_sync(struct broker *b)
 
 void cells_destroy(struct broker *b)
 {
-    struct cell *c, *next;
-    HASH_ITER(hh, b->cells, c, next)
-    {
+    while (b->cells) {
+        struct cell *c = b->cells;
         abort_flight(c);
         token_unref(&c->token);
         answer_all(c, &(struct token_failure){ERR_DRAINING, "draining", 0});

@@ -24,20 +24,24 @@ static void job_free(void *arg)
     mem_free(j);
 }
 
+static struct slice put(char **at, struct slice s)
+{
+    struct slice copy = slice_make(*at, s.n);
+    if (s.n)
+        memcpy(*at, s.p, s.n);
+    *at += s.n;
+    return copy;
+}
+
 static struct job *job_new(struct slice scope, struct slice who, struct slice what)
 {
     struct job *j = mem_calloc(1, sizeof *j + scope.n + who.n + what.n + 1);
     if (!j)
         return NULL;
     char *at = (char *)(j + 1);
-    struct slice *to[] = {&j->scope, &j->who, &j->what};
-    const struct slice from[] = {scope, who, what};
-    for (size_t i = 0; i < ARRAY_LEN(to); i++) {
-        if (from[i].n)
-            memcpy(at, from[i].p, from[i].n);
-        *to[i] = slice_make(at, from[i].n);
-        at += from[i].n;
-    }
+    j->scope = put(&at, scope);
+    j->who = put(&at, who);
+    j->what = put(&at, what);
     return j;
 }
 

@@ -5,19 +5,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-#include <stdarg.h>
 #include <stdio.h>
-
-enum err db_set(struct store *s, struct errmsg *msg, enum err e, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(s->last.text, sizeof s->last.text, fmt, ap);
-    va_end(ap);
-    if (msg)
-        *msg = s->last;
-    return e;
-}
 
 static enum err constraint_code(int extended)
 {
@@ -267,16 +255,18 @@ enum err db_one(struct store *s, db_row_cb cb, void *arg, const char *what, stru
 
 static enum err int_row(struct query *q, void *arg)
 {
-    int64_t *ret = arg;
-    *ret = col_int(q, 0);
+    *(int64_t *)arg = col_int(q, 0);
     return ERR_OK;
 }
 
 enum err db_int(struct store *s, int64_t *ret, struct errmsg *msg, const char *sql,
                 const struct val *vals, size_t count)
 {
-    struct one o = {int_row, ret, false};
+    int64_t found = 0;
+    struct one o = {int_row, &found, false};
     enum err e = db_each(s, one_row, &o, msg, sql, vals, count);
+    if (e == ERR_OK && o.is_found)
+        *ret = found;
     return e == ERR_OK && !o.is_found ? ERR_NOT_FOUND : e;
 }
 

@@ -102,6 +102,6 @@ int lock_holder(const char *path)
         struct slice text = slice_of(line);
         pid = holder_of_line(slice_sub(text, 0, slice_find(text, '\n', 0)), &st);
     }
-    fclose(f);
+    (void)!fclose(f);
     return pid;
 }

@@ -6,6 +6,7 @@
  * POSIX locks of this process. Modes come from stat, content from SQLite. */
 #include "store/store_internal.h"
 
+#include "base/check.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -111,19 +112,30 @@ static enum err make_store(const char *path, struct errmsg *msg)
     return e == ERR_OK ? make_file(path, msg) : e;
 }
 
-static enum err connect(const char *path, int how, struct store **ret, struct errmsg *msg)
+static struct store *store_new(const char *path)
 {
     struct store *s = mem_calloc(1, sizeof *s);
     if (!s)
-        return err_set(msg, ERR_NOMEM, "store: %s", err_str(ERR_NOMEM));
+        return NULL;
     s->path = mem_dup(path);
-    if (!s->path) {
-        mem_free(s);
-        return err_set(msg, ERR_NOMEM, "store: %s", err_str(ERR_NOMEM));
+    if (s->path)
+        return s;
+    mem_free(s);
+    return NULL;
+}
+
+static enum err connect(const char *path, int how, struct store **ret, struct errmsg *msg)
+{
+    struct store *s = store_new(path);
+    if (!s) {
+        err_set(msg, ERR_NOMEM, "store: %s", err_str(ERR_NOMEM));
+        return ERR_NOMEM;
     }
     int rc = sqlite3_open_v2(path, &s->db, how | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
     if (rc != SQLITE_OK) {
-        enum err e = s->db ? db_failed(s, msg) : err_set(msg, ERR_NOMEM, "store: out of memory");
+        enum err e =
+            s->db ? db_failed(s, msg) : db_set(s, msg, ERR_NOMEM, "store: %s", err_str(ERR_NOMEM));
+        CHECK(e != ERR_OK);
         store_close(s);
         return e;
     }

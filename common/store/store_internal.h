@@ -124,9 +124,15 @@ enum err db_one(struct store *s, db_row_cb cb, void *arg, const char *what, stru
 /** Turns SQLite's last failure into a value and a sentence. */
 enum err db_failed(struct store *s, struct errmsg *msg);
 enum err db_code(int extended);
-/** Sets the sentence, also as the store's last one, and returns E. */
-enum err db_set(struct store *s, struct errmsg *msg, enum err e, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+/** Sets the sentence, as the store's last one and as the caller's, and gives E. No argument may lie
+ * in s->last. */
+#define db_set(s, msg, e, ...) (err_set(&(s)->last, e, __VA_ARGS__), db_said(s, msg, e))
+static inline enum err db_said(const struct store *s, struct errmsg *msg, enum err e)
+{
+    if (msg)
+        *msg = s->last;
+    return e;
+}
 /** ERR_NOT_FOUND with "no such WHAT: NAME" when nothing was changed. */
 enum err db_need_change(struct store *s, enum err e, const char *what, struct slice name,
                         struct errmsg *msg) NODISCARD;

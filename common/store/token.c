@@ -73,7 +73,7 @@ struct load {
     const struct master_key *k;
     const struct seal_place *at;
     struct secret **ret;
-    int64_t *ret_expires_at;
+    int64_t expires_at;
     struct errmsg *msg;
 };
 
@@ -83,7 +83,7 @@ static enum err load_row(struct query *q, void *arg)
     enum err e = unseal(l->k, l->at, col_blob(q, 0), l->ret);
     if (e != ERR_OK)
         return db_set(l->s, l->msg, e, "the stored token of this account does not open");
-    *l->ret_expires_at = col_int(q, 1);
+    l->expires_at = col_int(q, 1);
     return ERR_OK;
 }
 
@@ -94,11 +94,15 @@ enum err token_load(struct store *s, const struct master_key *k, int64_t account
     struct token_place place;
     if (!place_of(account_id, scope, &place))
         return db_set(s, msg, ERR_INVALID, "a scope has 1 to %d bytes", SCOPE_MAX);
-    struct load l = {s, k, &place.at, ret, ret_expires_at, msg};
-    return db_one(s, load_row, &l, "stored token for scope", scope, msg,
-                  "SELECT t.sealed, t.expires_at FROM token t JOIN account a ON a.name = t.account "
-                  "WHERE a.id = ?1 AND t.scope = ?2 AND t.sealed IS NOT NULL",
-                  VALS(v_int(account_id), v_text(scope)));
+    struct load l = {s, k, &place.at, ret, 0, msg};
+    enum err e =
+        db_one(s, load_row, &l, "stored token for scope", scope, msg,
+               "SELECT t.sealed, t.expires_at FROM token t JOIN account a ON a.name = t.account "
+               "WHERE a.id = ?1 AND t.scope = ?2 AND t.sealed IS NOT NULL",
+               VALS(v_int(account_id), v_text(scope)));
+    if (e == ERR_OK)
+        *ret_expires_at = l.expires_at;
+    return e;
 }
 
 static enum err gone(struct store *s, enum err e, int64_t account_id, struct errmsg *msg)

@@ -62,7 +62,7 @@ struct writer {
 static uint64_t now_ms(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
@@ -400,6 +400,12 @@ enum err writer_flush(struct writer *w, uint64_t timeout_ms)
     return e;
 }
 
+static void jobs_free(struct jobs *l)
+{
+    while (l->first)
+        queued_free(jobs_take(l));
+}
+
 void writer_stop(struct writer *w)
 {
     if (!w)
@@ -417,10 +423,9 @@ void writer_stop(struct writer *w)
     size_t lost = w->batch.count + waiting(w);
     if (lost > 0)
         LOG(LOG_ERROR, "writer_lost", KV_U("jobs", lost), KV_Z("reason", w->stats.last_error));
-    struct jobs *lists[] = {&w->batch, &w->queues[0], &w->queues[1]};
-    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-        while (lists[i]->first)
-            queued_free(jobs_take(lists[i]));
+    jobs_free(&w->batch);
+    jobs_free(&w->queues[0]);
+    jobs_free(&w->queues[1]);
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->work);
     pthread_cond_destroy(&w->done);

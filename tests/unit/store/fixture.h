@@ -35,7 +35,7 @@ struct fix {
 
 static inline const char *fix_file(struct fix *f, const char *name)
 {
-    static char buf[256];
+    static char buf[512];
     snprintf(buf, sizeof buf, "%s/%s", f->dir, name);
     return buf;
 }

@@ -283,8 +283,8 @@ static void clients_have_limits(void **state)
 
 static enum err rule_names(void *arg, const struct rule *r)
 {
-    char *out = arg;
-    strcat(strcat(out, r->pattern.p), " ");
+    struct sbuf *out = arg;
+    sbuf_addf(out, "%s ", r->pattern.p);
     return ERR_OK;
 }
 
@@ -298,9 +298,11 @@ static void rules_are_listed_as_they_decide(void **state)
               rule_set(f->s, SLICE("*-a.example.com"), RULE_SWAP, API_VERTEX, SLICE(""), &f->msg));
     assert_ok(f, rule_set(f->s, SLICE("b.io"), RULE_SWAP, API_GEMINI, SLICE("/v1/*"), &f->msg));
     assert_ok(f, rule_set(f->s, SLICE("B.io"), RULE_SWAP, API_GEMINI, SLICE("*"), &f->msg));
-    char names[256] = "";
-    assert_ok(f, rule_list(f->s, rule_names, names, &f->msg));
-    assert_string_equal(names, "b.io *-a.example.com *.example.com * ");
+    struct sbuf names;
+    sbuf_init(&names, 1024);
+    assert_ok(f, rule_list(f->s, rule_names, &names, &f->msg));
+    assert_string_equal(sbuf_z(&names), "b.io *-a.example.com *.example.com * ");
+    sbuf_finish(&names);
     assert_err(f, ERR_INVALID,
                rule_set(f->s, SLICE("*"), RULE_SWAP, API_GEMINI, SLICE(""), &f->msg));
     assert_err(f, ERR_INVALID, rule_set(f->s, SLICE("x"), RULE_SWAP, API_NONE, SLICE(""), &f->msg));
@@ -454,18 +456,20 @@ static void cool_downs_are_kept(void **state)
 
 static enum err usage_line(void *arg, const struct usage *u)
 {
-    char *out = arg;
-    sprintf(out + strlen(out), "%lld/%s%s%s:%lld,%lld ", (long long)u->minute, u->client.p,
-            u->account.p, u->model.p, (long long)u->requests, (long long)u->tokens_in);
+    struct sbuf *out = arg;
+    sbuf_addf(out, "%lld/%s%s%s:%lld,%lld ", (long long)u->minute, u->client.p, u->account.p,
+              u->model.p, (long long)u->requests, (long long)u->tokens_in);
     return ERR_OK;
 }
 
 static void assert_usage(struct fix *f, enum usage_by by, struct usage_filter filter,
                          const char *want)
 {
-    char got[512] = "";
-    assert_ok(f, usage_list(f->s, by, &filter, usage_line, got, &f->msg));
-    assert_string_equal(got, want);
+    struct sbuf got;
+    sbuf_init(&got, 1024);
+    assert_ok(f, usage_list(f->s, by, &filter, usage_line, &got, &f->msg));
+    assert_string_equal(sbuf_z(&got), want);
+    sbuf_finish(&got);
 }
 
 static void usage_adds_up(void **state)
@@ -503,15 +507,16 @@ static void usage_adds_up(void **state)
 
 static enum err request_line(void *arg, const struct request_row *r)
 {
-    char *out = arg;
-    sprintf(out + strlen(out), "%lld:%s:%s ", (long long)r->id, r->request_id.p, r->path.p);
+    struct sbuf *out = arg;
+    sbuf_addf(out, "%lld:%s:%s ", (long long)r->id, r->request_id.p, r->path.p);
     return ERR_OK;
 }
 
 static void requests_are_listed_newest_last(void **state)
 {
     struct fix *f = *state;
-    char got[512] = "";
+    struct sbuf got;
+    sbuf_init(&got, 1024);
     struct request_row r = {.at_ms = 1,
                             .request_id = SLICE("r1"),
                             .client = SLICE("c"),
@@ -523,28 +528,29 @@ static void requests_are_listed_newest_last(void **state)
         assert_ok(f, request_add(f->s, &r, &f->msg));
     }
     struct request_filter two = {.limit = 2}, errors = {.status_min = 400}, after = {.after_id = 3};
-    assert_ok(f, request_list(f->s, &two, request_line, got, &f->msg));
-    assert_string_equal(got, "3:r1:/v1/x 4:r1:/v1/x ");
-    got[0] = '\0';
-    assert_ok(f, request_list(f->s, &errors, request_line, got, &f->msg));
-    assert_string_equal(got, "3:r1:/v1/x ");
-    got[0] = '\0';
-    assert_ok(f, request_list(f->s, &after, request_line, got, &f->msg));
-    assert_string_equal(got, "4:r1:/v1/x ");
+    assert_ok(f, request_list(f->s, &two, request_line, &got, &f->msg));
+    assert_string_equal(sbuf_z(&got), "3:r1:/v1/x 4:r1:/v1/x ");
+    sbuf_clear(&got);
+    assert_ok(f, request_list(f->s, &errors, request_line, &got, &f->msg));
+    assert_string_equal(sbuf_z(&got), "3:r1:/v1/x ");
+    sbuf_clear(&got);
+    assert_ok(f, request_list(f->s, &after, request_line, &got, &f->msg));
+    assert_string_equal(sbuf_z(&got), "4:r1:/v1/x ");
+    sbuf_finish(&got);
 }
 
 static enum err event_line(void *arg, const struct event_row *e)
 {
-    char *out = arg;
-    sprintf(out + strlen(out), "%s %s %lld;", event_kind_name(e->kind), e->what.p,
-            (long long)e->times);
+    struct sbuf *out = arg;
+    sbuf_addf(out, "%s %s %lld;", event_kind_name(e->kind), e->what.p, (long long)e->times);
     return ERR_OK;
 }
 
 static void repeated_events_are_counted(void **state)
 {
     struct fix *f = *state;
-    char got[512] = "";
+    struct sbuf got;
+    sbuf_init(&got, 1024);
     clock_set_fake(1, 1000000);
     for (int i = 0; i < 3; i++)
         assert_ok(f, event_put(f->s, EVENT_ALARM, SLICE("a"), SLICE("mint failed"), &f->msg));
@@ -557,33 +563,37 @@ static void repeated_events_are_counted(void **state)
               event_audit(f->s, SLICE("mia"), SLICE("backup"), SLICE(""), SLICE(""), &id, &f->msg));
     struct event_filter alarms = {.kinds = 1 << EVENT_ALARM}, all = {0},
                         mia = {.who = SLICE("mia")};
-    assert_ok(f, event_list(f->s, &alarms, event_line, got, &f->msg));
-    assert_string_equal(got, "alarm mint failed 3;alarm mint failed 1;alarm mint failed 1;");
-    got[0] = '\0';
-    assert_ok(f, event_list(f->s, &mia, event_line, got, &f->msg));
-    assert_string_equal(got, "audit backup 1;");
-    got[0] = '\0';
+    assert_ok(f, event_list(f->s, &alarms, event_line, &got, &f->msg));
+    assert_string_equal(sbuf_z(&got),
+                        "alarm mint failed 3;alarm mint failed 1;alarm mint failed 1;");
+    sbuf_clear(&got);
+    assert_ok(f, event_list(f->s, &mia, event_line, &got, &f->msg));
+    assert_string_equal(sbuf_z(&got), "audit backup 1;");
+    sbuf_clear(&got);
     all.after_id = 3;
-    assert_ok(f, event_list(f->s, &all, event_line, got, &f->msg));
-    assert_string_equal(got, "info renewed 1;audit backup 1;");
+    assert_ok(f, event_list(f->s, &all, event_line, &got, &f->msg));
+    assert_string_equal(sbuf_z(&got), "info renewed 1;audit backup 1;");
+    sbuf_finish(&got);
 }
 
 static enum err node_line(void *arg, const struct node *n)
 {
-    sprintf(arg, "%s %lld %s", n->name.p, (long long)n->pid, n->state.p);
+    sbuf_addf(arg, "%s %lld %s", n->name.p, (long long)n->pid, n->state.p);
     return ERR_OK;
 }
 
 static void nodes_beat(void **state)
 {
     struct fix *f = *state;
-    char got[64] = "";
+    struct sbuf got;
+    sbuf_init(&got, 1024);
     struct node n = {.name = SLICE("h1"), .pid = 7, .state = SLICE("starting")};
     assert_ok(f, node_put(f->s, &n, &f->msg));
     n.state = SLICE("running");
     assert_ok(f, node_put(f->s, &n, &f->msg));
-    assert_ok(f, node_list(f->s, node_line, got, &f->msg));
-    assert_string_equal(got, "h1 7 running");
+    assert_ok(f, node_list(f->s, node_line, &got, &f->msg));
+    assert_string_equal(sbuf_z(&got), "h1 7 running");
+    sbuf_finish(&got);
 }
 
 static enum err stop_early(void *arg, const struct account *a)

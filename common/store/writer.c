@@ -198,8 +198,9 @@ static bool gather(struct writer *w, uint64_t tidy_at)
             break;
         wait_until(&w->work, &w->lock, due);
     }
-    while (w->batch.count < BATCH_JOBS && waiting(w) > 0)
-        jobs_add(&w->batch, jobs_take(next_queue(w)));
+    struct queued *n;
+    while (w->batch.count < BATCH_JOBS && (n = jobs_take(next_queue(w))) != NULL)
+        jobs_add(&w->batch, n);
     bool goes_on = !w->is_abandoned && (w->batch.count > 0 || !w->is_stopping);
     pthread_mutex_unlock(&w->lock);
     return goes_on;

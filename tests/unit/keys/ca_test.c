@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <openssl/x509v3.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static char dir[512], cert[600], key[600];
 static const char *const domains[] = {"googleapis.com", "anthropic.com", "proxy.example.org",
@@ -262,6 +263,39 @@ static void a_leaf_never_outlives_its_ca(void **state)
     ca_destroy(ca);
 }
 
+/* certs/make-ca.sh promises the same fields with OpenSSL's tool alone. */
+static void the_script_makes_a_ca_like_ours(void **state)
+{
+    const char *source = getenv("CREDSWAP_SOURCE_DIR");
+    char script[1024];
+    if (!source)
+        skip();
+    snprintf(script, sizeof script, "%s/certs/make-ca.sh", source);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        int null = open("/dev/null", O_WRONLY);
+        dup2(null, STDOUT_FILENO);
+        execl(script, script, "--cert", cert, "--key", key, "--host", "gw.example.org",
+              "googleapis.com", "anthropic.com", "proxy.example.org", "10.1.2.3", (char *)NULL);
+        _exit(127);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    struct ca *ca = load();
+    struct ca_info info;
+    assert_int_equal(ca_info_of(ca_cert(ca), &info), ERR_OK);
+    assert_string_equal(info.permitted, "googleapis.com anthropic.com proxy.example.org 10.1.2.3");
+    assert_string_equal(info.name, "credswap CA on gw.example.org");
+    assert_int_equal(X509_get_key_usage(ca_cert(ca)), KU_KEY_CERT_SIGN | KU_CRL_SIGN);
+    X509 *x = leaf_for(ca, "api.anthropic.com", ERR_OK);
+    assert_int_equal(verify(ca, x, "api.anthropic.com"), X509_V_OK);
+    X509_free(x);
+    leaf_for(ca, "www.example.com", ERR_DENIED);
+    ca_destroy(ca);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -276,6 +310,7 @@ int main(void)
         T(wrong_files_are_told_apart),
         T(an_expired_ca_says_so),
         T(a_leaf_never_outlives_its_ca),
+        T(the_script_makes_a_ca_like_ours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,16 +80,16 @@ static void sizes_are_bounded(void **state)
 {
     char *body = malloc(2 * TOKEN_ANSWER_MAX);
     for (size_t n = TOKEN_MAX; n <= TOKEN_MAX + 1; n++) {
-        int at =
-            sprintf(body, "{\"expires_in\":3599,\"token_type\":\"Bearer\",\"access_token\":\"");
+        int at = snprintf(body, TOKEN_ANSWER_MAX,
+                          "{\"expires_in\":3599,\"token_type\":\"Bearer\",\"access_token\":\"");
         memset(body + at, 'x', n);
         memcpy(body + at + n, "\"}", 3);
         struct token_answer a = parse(200, body);
         assert_int_equal(a.fault, n <= TOKEN_MAX ? FAULT_NONE : FAULT_TRANSIENT);
         secret_unref(&a.token);
     }
-    int at =
-        sprintf(body, "{\"access_token\":\"a\",\"expires_in\":3599,\"token_type\":\"Bearer\"}");
+    int at = snprintf(body, TOKEN_ANSWER_MAX,
+                      "{\"access_token\":\"a\",\"expires_in\":3599,\"token_type\":\"Bearer\"}");
     memset(body + at, ' ', TOKEN_ANSWER_MAX);
     struct token_answer a;
     token_answer_parse(200, slice_make(body, TOKEN_ANSWER_MAX + 1), &a);

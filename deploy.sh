@@ -765,7 +765,7 @@ run_ctest() { fixed_layout ctest --test-dir build/debug --output-on-failure -j "
 run_e2e() { # PRESET [--quick]
   local preset=$1
   shift
-  CREDSWAP_BUILD=build/$preset fixed_layout "$PYTHON" tests/e2e/run.py "$@"
+  CREDSWAP_BUILD=build/$preset fixed_layout "$PYTHON" tests/e2e/run.py --jobs "$JOBS" "$@"
 }
 
 cmd_test() {

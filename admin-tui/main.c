@@ -10,10 +10,10 @@ int main(int argc, char **argv)
     struct cli c;
     const struct rlimit none = {0, 0};
     (void)setrlimit(RLIMIT_CORE, &none); /* keys pass through this memory */
-#ifndef __SANITIZE_ADDRESS__ /* its leak check traces the process */
+#ifndef __SANITIZE_ADDRESS__             /* its leak check traces the process */
     (void)prctl(PR_SET_DUMPABLE, 0);
 #endif
-    (void)setlocale(LC_CTYPE, "");
+    (void)setlocale(LC_CTYPE, ""); /* NOLINT(concurrency-mt-unsafe): no other thread */
     cli_init(&c);
     int code = cli_run(&c, argc, argv);
     cli_finish(&c);

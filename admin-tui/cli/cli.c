@@ -54,7 +54,7 @@ int cli_fail(struct cli *c, int code, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    fflush(c->out); /* on one terminal the order should be that of events */
+    (void)fflush(c->out); /* on one terminal the order should be that of events */
     fputs("credswap: ", c->talk);
     talk_line(c, fmt, ap);
     va_end(ap);
@@ -65,7 +65,7 @@ void cli_say(struct cli *c, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    fflush(c->out);
+    (void)fflush(c->out);
     talk_line(c, fmt, ap);
     va_end(ap);
 }
@@ -125,7 +125,7 @@ int cli_conf(struct cli *c)
 
 const char *cli_key_path(struct cli *c, char *buf, size_t size)
 {
-    const char *dir = getenv("CREDENTIALS_DIRECTORY");
+    const char *dir = getenv("CREDENTIALS_DIRECTORY"); /* NOLINT(concurrency-mt-unsafe) */
     snprintf(buf, size, "%s", c->conf->store.master_key_file);
     if (dir && (!*buf || access(buf, F_OK) != 0)) {
         char other[4096];
@@ -218,7 +218,7 @@ bool cli_confirm(struct cli *c, const char *question)
         return true;
     text_print(c->talk, question);
     fputs(" [y/N] ", c->talk);
-    fflush(c->talk);
+    (void)fflush(c->talk);
     char answer[16] = "";
     bool is_yes = fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
     if (!is_yes)
@@ -253,12 +253,15 @@ int cli_record(struct cli *c, const struct column *columns, cJSON *row)
 
 bool name_is_valid(struct slice name)
 {
-    static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-    if (name.n < 1 || name.n > 64 || !memchr(first, name.p[0], sizeof first - 1))
+    static const struct slice marks = {"._-@+", 5};
+    if (name.n < 1 || name.n > 64)
         return false;
-    for (size_t i = 1; i < name.n; i++)
-        if (!memchr(first, name.p[i], sizeof first - 1) && !memchr("._-@+", name.p[i], 5))
+    for (size_t i = 0; i < name.n; i++) {
+        char c = ascii_lower(name.p[i]);
+        bool is_plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if (!is_plain && (i == 0 || slice_find(marks, c, 0) == marks.n))
             return false;
+    }
     return true;
 }
 

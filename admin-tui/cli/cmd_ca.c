@@ -277,7 +277,7 @@ static int run_export(struct cli *c)
     sbuf_init(&pem, PEM_FILE_MAX);
     code = input_read(c, c->conf->ca.cert, &pem);
     if (code == 0 && !args_get(&c->args, "--der")) {
-        fwrite(pem.p, 1, pem.n, c->out);
+        (void)fwrite(pem.p, 1, pem.n, c->out);
     } else if (code == 0) {
         BIO *in = BIO_new_mem_buf(pem.p, (int)pem.n);
         X509 *x = in ? PEM_read_bio_X509(in, NULL, NULL, NULL) : NULL;
@@ -442,7 +442,6 @@ static const struct {
 
 static int update_trust(struct cli *c, size_t i)
 {
-    extern char **environ;
     char program[64], argument[16] = "";
     char *argv[] = {program, NULL, NULL};
     pid_t pid;

@@ -34,7 +34,7 @@ static int render(struct cli *c, enum env_shell shell, struct slice pem)
     sbuf_init(&out, 1 << 20);
     e = env_render(&f, shell, &out);
     if (e == ERR_OK)
-        fwrite(out.p, 1, out.n, c->out);
+        (void)fwrite(out.p, 1, out.n, c->out);
     sbuf_finish(&out);
     if (e == ERR_INVALID)
         return cli_fail(c, EX_CONFIG,

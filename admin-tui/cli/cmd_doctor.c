@@ -259,15 +259,15 @@ static void check_daemon(struct doctor *d)
 
 static void check_listeners(struct doctor *d)
 {
-    const struct conf_list *lists[] = {&d->c->conf->listen.proxy, &d->c->conf->listen.proxy_tls};
+    const struct conf_list lists[] = {d->c->conf->listen.proxy, d->c->conf->listen.proxy_tls};
     for (size_t l = 0; l < ARRAY_LEN(lists) && d->is_daemon_up; l++)
-        for (size_t i = 0; i < lists[l]->n; i++) {
+        for (size_t i = 0; i < lists[l].n; i++) {
             struct errmsg msg = {0};
             int status = 0;
             /* An answer of any kind means that somebody listens; inside TLS there is none. */
-            enum err e = daemon_get(lists[l]->v[i], "/ca.sha256", LOOK_MS, &status, NULL, &msg);
+            enum err e = daemon_get(lists[l].v[i], "/ca.sha256", LOOK_MS, &status, NULL, &msg);
             bool is_there = e == ERR_OK || (l == 1 && e != ERR_REFUSED && e != ERR_TIMEOUT);
-            found(d, is_there ? OK : FAIL, "listener", "%s %s", lists[l]->v[i],
+            found(d, is_there ? OK : FAIL, "listener", "%s %s", lists[l].v[i],
                   is_there ? "answers" : msg.text);
         }
 }

@@ -45,7 +45,7 @@ static enum err read_quietly(struct cli *c, const char *dir, struct slice file, 
     c->talk = fopen("/dev/null", "we");
     int code = c->talk ? input_read(c, path, out) : EX_FAILED;
     if (c->talk)
-        fclose(c->talk);
+        (void)fclose(c->talk);
     c->talk = talk;
     return code == 0 ? ERR_OK : code == EX_DATAERR ? ERR_TOO_LARGE : ERR_DENIED;
 }

@@ -272,7 +272,7 @@ static int64_t print_follow(struct cli *c, const struct column *columns, const c
         fprintf(c->out, "%s\n", sbuf_z(&b));
         sbuf_finish(&b);
     }
-    fflush(c->out);
+    (void)fflush(c->out);
     return last;
 }
 

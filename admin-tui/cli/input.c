@@ -10,36 +10,32 @@
 #include <termios.h>
 #include <unistd.h>
 
+/* One more piece; *RET_N is 0 at the end. Where OUT is full, a single byte more is too much. */
+static enum err read_piece(int fd, struct sbuf *out, size_t *ret_n)
+{
+    char extra = 0;
+    size_t left = out->max - out->n, want = left < 4096 ? left : 4096;
+    char *to = want ? sbuf_reserve(out, want) : &extra;
+    if (!to)
+        return ERR_NOMEM;
+    ssize_t n = read(fd, to, want ? want : 1);
+    if (n < 0)
+        return errno == EINTR ? ERR_AGAIN : ERR_IO;
+    if (n > 0 && want == 0)
+        return ERR_TOO_LARGE;
+    sbuf_commit(out, (size_t)n);
+    *ret_n = (size_t)n;
+    return ERR_OK;
+}
+
 static enum err read_all(int fd, struct sbuf *out)
 {
-    for (;;) {
-        char *to = sbuf_reserve(out, 4096);
-        if (!to && out->max - out->n < 4096) { /* near the maximum: one byte past it is too much */
-            out->failed = false;
-            size_t left = out->max - out->n;
-            char extra;
-            to = left ? sbuf_reserve(out, left) : NULL;
-            ssize_t n = to ? read(fd, to, left) : read(fd, &extra, 1);
-            if (n < 0 && errno != EINTR)
-                return ERR_IO;
-            if (n > 0 && !to)
-                return ERR_TOO_LARGE;
-            if (n == 0)
-                return ERR_OK;
-            sbuf_commit(out, n > 0 ? (size_t)n : 0);
-            continue;
-        }
-        if (!to)
-            return ERR_NOMEM;
-        ssize_t n = read(fd, to, 4096);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return ERR_IO;
-        if (n == 0)
-            return ERR_OK;
-        sbuf_commit(out, (size_t)n);
+    for (size_t n = 1; n > 0;) {
+        enum err e = read_piece(fd, out, &n);
+        if (e != ERR_OK && e != ERR_AGAIN)
+            return e;
     }
+    return ERR_OK;
 }
 
 int input_read(struct cli *c, const char *path, struct sbuf *out)
@@ -71,7 +67,7 @@ static int ask_secret(struct cli *c, const char *prompt, struct sbuf *out)
     now = was;
     now.c_lflag &= ~(tcflag_t)ECHO;
     fprintf(c->talk, "%s: ", prompt);
-    fflush(c->talk);
+    (void)fflush(c->talk);
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &now);
     char byte;
     while (read(STDIN_FILENO, &byte, 1) == 1 && byte != '\n')

@@ -198,7 +198,7 @@ static enum err read_accounts(struct reader *r, const cJSON *list)
         return err_set(r->msg, ERR_INVALID, "%.60s is not a list", list->string);
     cJSON_ArrayForEach(item, list)
     {
-        uint32_t i;
+        uint32_t i = 0;
         enum err e = find_account(r, text_of(item, "key_filename"), list->string, at, &i);
         if (e == ERR_OK)
             e = add_models(r, &r->accounts[i], cJSON_GetObjectItemCaseSensitive(item, "models"),
@@ -224,8 +224,8 @@ static bool same_members(const struct legacy_pool *p, const struct legacy_member
     if (p->member_count != n)
         return false;
     for (size_t i = 0; i < n; i++)
-        if (p->members[i].account != m[i].account ||
-            memcmp(&p->members[i].weight, &m[i].weight, sizeof m[i].weight) != 0)
+        if (p->members[i].account != m[i].account || p->members[i].weight < m[i].weight ||
+            p->members[i].weight > m[i].weight)
             return false;
     return true;
 }
@@ -286,7 +286,7 @@ static enum err read_member(struct reader *r, const cJSON *item, size_t client,
                             struct legacy_member *m, size_t *n)
 {
     const cJSON *weight = cJSON_GetObjectItemCaseSensitive(item, "key_weight");
-    uint32_t account;
+    uint32_t account = 0;
     enum err e = count_entry(r);
     if (e == ERR_OK)
         e = find_account(r, text_of(item, "key_filename"), "clients", client, &account);

@@ -66,7 +66,7 @@ void text_print(FILE *f, const char *text)
     struct sbuf b;
     sbuf_init(&b, 1 << 20);
     text_escape(&b, slice_of(text));
-    fwrite(sbuf_z(&b), 1, b.n, f);
+    (void)fwrite(sbuf_z(&b), 1, b.n, f);
     sbuf_finish(&b);
 }
 
@@ -78,8 +78,10 @@ static void cell_pair(struct sbuf *b, const cJSON *o)
 {
     const cJSON *first = o->child, *second = first ? first->next : NULL;
     char text[QUANTITY_TEXT];
-    if (cJSON_IsString(first))
+    if (first && cJSON_IsString(first))
         sbuf_adds(b, first->valuestring);
+    if (!second)
+        return;
     if (cJSON_IsNumber(second))
         sbuf_addf(b, "=%s", weight_print(second->valuedouble, text));
     else if (cJSON_IsString(second) && *second->valuestring)
@@ -290,40 +292,64 @@ static void newline(struct sbuf *b, int depth)
         sbuf_adds(b, "  ");
 }
 
-/* Walks by pointers, not by calls: DEPTH < 0 is the compact form. A stack of parents is not needed
- * for values that we made ourselves, but answers from the socket come through here too. */
+/* Walks by pointers and a stack of the boxes around: answers from the socket come through here too.
+ * Deeper ones are cut. */
 #define JSON_DEPTH_MAX 64
+struct walk {
+    struct sbuf *b;
+    const cJSON *boxes[JSON_DEPTH_MAX];
+    int depth;
+    bool is_indented;
+};
+
+static void walk_line(struct walk *w)
+{
+    newline(w->b, w->is_indented ? w->depth : -1);
+}
+
+/* Writes V, or its opening bracket; returns the first value inside, or NULL when V is done. */
+static const cJSON *walk_value(struct walk *w, const cJSON *v)
+{
+    bool is_object = cJSON_IsObject(v);
+    if (w->depth && cJSON_IsObject(w->boxes[w->depth - 1])) {
+        json_string(w->b, slice_of(v->string));
+        sbuf_adds(w->b, w->is_indented ? ": " : ":");
+    }
+    if (!is_object && !cJSON_IsArray(v)) {
+        json_scalar(w->b, v);
+        return NULL;
+    }
+    if (!v->child || w->depth == JSON_DEPTH_MAX) {
+        sbuf_adds(w->b, is_object ? "{}" : "[]");
+        return NULL;
+    }
+    sbuf_addc(w->b, is_object ? '{' : '[');
+    w->boxes[w->depth++] = v;
+    walk_line(w);
+    return v->child;
+}
+
+/* V is done: closes what ends with it; returns the next value, NULL at the end of all. */
+static const cJSON *walk_next(struct walk *w, const cJSON *v)
+{
+    while (w->depth && !v->next) {
+        v = w->boxes[--w->depth];
+        walk_line(w);
+        sbuf_addc(w->b, cJSON_IsObject(v) ? '}' : ']');
+    }
+    if (w->depth == 0)
+        return NULL;
+    sbuf_addc(w->b, ',');
+    walk_line(w);
+    return v->next;
+}
+
 static void json_write(struct sbuf *b, const cJSON *v, bool is_indented)
 {
-    const cJSON *stack[JSON_DEPTH_MAX];
-    int depth = 0;
+    struct walk w = {.b = b, .is_indented = is_indented};
     while (v) {
-        if (depth && cJSON_IsObject(stack[depth - 1])) {
-            json_string(b, slice_of(v->string));
-            sbuf_adds(b, is_indented ? ": " : ":");
-        }
-        bool is_box = cJSON_IsObject(v) || cJSON_IsArray(v);
-        if (is_box && v->child && depth < JSON_DEPTH_MAX) {
-            sbuf_addc(b, cJSON_IsObject(v) ? '{' : '[');
-            stack[depth++] = v;
-            newline(b, is_indented ? depth : -1);
-            v = v->child;
-            continue;
-        }
-        if (is_box)
-            sbuf_adds(b, cJSON_IsObject(v) ? "{}" : "[]");
-        else
-            json_scalar(b, v);
-        while (depth && !v->next) {
-            v = stack[--depth];
-            newline(b, is_indented ? depth : -1);
-            sbuf_addc(b, cJSON_IsObject(v) ? '}' : ']');
-        }
-        if (depth == 0)
-            return;
-        sbuf_addc(b, ',');
-        newline(b, is_indented ? depth : -1);
-        v = v->next;
+        const cJSON *inside = walk_value(&w, v);
+        v = inside ? inside : walk_next(&w, v);
     }
 }
 
@@ -333,7 +359,7 @@ void json_print(FILE *f, const cJSON *v)
     sbuf_init(&b, 1 << 28);
     json_write(&b, v, true);
     sbuf_addc(&b, '\n');
-    fwrite(sbuf_z(&b), 1, b.n, f);
+    (void)fwrite(sbuf_z(&b), 1, b.n, f);
     sbuf_finish(&b);
 }
 

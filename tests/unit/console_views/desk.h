@@ -15,6 +15,7 @@
 #include "cli/cli.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <stdio.h>
@@ -57,12 +58,18 @@ static inline void desk_forget(struct desk *d)
     d->out = d->talk = NULL;
 }
 
+static inline int desk_remove(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
 static inline void desk_close(struct desk *d)
 {
-    char command[128];
     desk_forget(d);
-    snprintf(command, sizeof command, "rm -rf %s", d->dir);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(nftw(d->dir, desk_remove, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 /** Runs `credswap --config ... WORDS` with INPUT on standard input; the exit code. */

@@ -64,7 +64,7 @@ def clean_env(**more):
     env = {k: v for k, v in os.environ.items()
            if not k.lower().endswith("_proxy") and k not in drop
            and (not k.startswith("CREDSWAP_") or k == "CREDSWAP_BUILD")}
-    env.setdefault("ASAN_OPTIONS", "abort_on_error=0:detect_leaks=1")
+    env.setdefault("ASAN_OPTIONS", "abort_on_error=0:detect_leaks=1:detect_stack_use_after_return=1")
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
     env.update(more)
     return env

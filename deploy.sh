@@ -504,7 +504,10 @@ demo_bad() {
   DEMO_FAILED=$((DEMO_FAILED + 1))
   say "   WRONG: $*"
 }
-mask() { printf '%s' "${1:0:14}...($((${#1})) bytes)"; }
+mask() { # [SCHEME ]CREDENTIAL
+  local credential=${1##* }
+  printf '%s%s...(%d bytes)' "${1%"$credential"}" "${credential:0:10}" ${#credential}
+}
 
 demo_end() {
   local status=0
@@ -592,7 +595,7 @@ CONF
 
 # TITLE KIND MODEL HEADER PLACEHOLDER URL BODY: one request through HTTPS_PROXY; KIND says what the cloud must have answered.
 demo_ask() {
-  local title=$1 kind=$2 model=$3 header=$4 placeholder=$5 url=$6 body=$7 status rows
+  local title=$1 kind=$2 model=$3 header=$4 placeholder=$5 url=$6 body=$7 status rows ended=0
   rows=$(demo_control GET /log | "$PYTHON" -c 'import json, sys; print(max((r["n"] for r in json.load(sys.stdin)), default=0))')
   say ""
   say "-- $title"
@@ -600,7 +603,8 @@ demo_ask() {
   say "   went in:        $header: $(mask "$placeholder")"
   status=$(HTTPS_PROXY=http://$DEMO_PROXY curl -sS -m 30 -N --noproxy '' --cacert "$DEMO_DIR/ca.pem" -H 'content-type: application/json' \
     -H 'anthropic-version: 2023-06-01' -H @- --data "$body" -o "$DEMO_DIR/answer" -w '%{http_code}' "$url" \
-    <<<"$header: $placeholder" || true)
+    <<<"$header: $placeholder") || ended=$?
+  [ $ended = 0 ] || demo_bad "curl ended with $ended"
   [ "$status" = 200 ] || demo_bad "status $status: $(head -c 300 "$DEMO_DIR/answer" 2>/dev/null)"
   demo_control GET /log >"$DEMO_DIR/seen"
   "$PYTHON" - "$rows" "$kind" "$model" "$body" "$DEMO_DIR" <<'PY' || DEMO_FAILED=$((DEMO_FAILED + 1))

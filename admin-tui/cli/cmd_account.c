@@ -479,10 +479,12 @@ const struct command command_account_rm = {
 
 #define MINT_TIMEOUT_MS 60000
 
-static const struct column answer_columns[] = {
-    {"account", "account", COLUMN_TEXT},         {"expires_at", "token left", COLUMN_UNTIL},
-    {"fingerprint", "fingerprint", COLUMN_TEXT}, {"mint_ms", "took ms", COLUMN_NUMBER},
-    {"status", "status", COLUMN_TEXT},           {NULL, NULL, COLUMN_TEXT}};
+static const struct column answer_columns[] = {{"account", "account", COLUMN_TEXT},
+                                               {"expires_at", "token left", COLUMN_UNTIL},
+                                               {"fingerprint", "fingerprint", COLUMN_TEXT},
+                                               {"ms", "took ms", COLUMN_NUMBER},
+                                               {"note", "note", COLUMN_TEXT},
+                                               {NULL, NULL, COLUMN_TEXT}};
 
 static int ask(struct cli *c, const char *cmd)
 {

@@ -55,6 +55,12 @@ static cJSON *ask_status(struct cli *c)
     cJSON *answer = NULL;
     enum err e =
         daemon_ask(c->conf->listen.socket, "status", NULL, STATUS_TIMEOUT_MS, &answer, &msg);
+    cJSON *inner = cJSON_DetachItemFromObjectCaseSensitive(answer, "status");
+    if (cJSON_IsObject(inner)) { /* the same object as the admin port's /status */
+        cJSON_Delete(answer);
+        return inner;
+    }
+    cJSON_Delete(inner);
     if (e != ERR_OK) {
         answer = json_object();
         json_flag(answer, "ok", false);
@@ -108,7 +114,7 @@ int command_overview(struct cli *c)
     table_print(c->out, overview_columns, flat, c->now_s);
     cJSON_Delete(flat);
     cJSON_Delete(pools);
-    cli_say(c, "\ncredswap --help lists the subcommands");
+    cli_say(c, "credswap --help lists the subcommands");
     return 0;
 }
 

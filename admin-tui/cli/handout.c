@@ -33,51 +33,69 @@ static const struct {
     [SERVICE_CLAUDE] = {"ANTHROPIC_API_KEY", "or ANTHROPIC_AUTH_TOKEN"},
 };
 
-/* "" while there is no CA. */
-static void ca_sum(struct cli *c, char ret[65])
+struct sums {
+    char ca[65], env[65]; /* "" while there is no CA */
+};
+
+/* env.sh is run by its reader, so its sum must not come the same way as the script. */
+static void find_sums(struct cli *c, const char *proxy, struct sums *ret)
 {
-    struct sbuf pem;
-    ret[0] = '\0';
+    struct sbuf pem, script;
+    *ret = (struct sums){{0}, {0}};
     if (access(c->conf->ca.cert, R_OK) != 0)
         return;
     sbuf_init(&pem, 1 << 20);
-    if (input_read(c, c->conf->ca.cert, &pem) == 0)
-        handout_sha256(sbuf_slice(&pem), ret);
+    sbuf_init(&script, 1 << 20);
+    if (input_read(c, c->conf->ca.cert, &pem) == 0) {
+        struct env_facts f = {.ca_pem = sbuf_slice(&pem)};
+        snprintf(f.proxy, sizeof f.proxy, "%s", proxy);
+        handout_sha256(sbuf_slice(&pem), ret->ca);
+        if (env_render(&f, ENV_SH, &script) == ERR_OK)
+            handout_sha256(sbuf_slice(&script), ret->env);
+    }
     sbuf_finish(&pem);
+    sbuf_finish(&script);
 }
 
-static void print_text(struct cli *c, const char *proxy, const char *sum, enum service service,
-                       struct slice placeholder)
+static void print_fetch(struct cli *c, const char *proxy, const char *file, const char *sum)
+{
+    fprintf(c->out, "curl -fsS %s/%s -o \"$d/%s\"", proxy, file, file);
+    if (*sum)
+        fprintf(c->out, " && echo \"%s  $d/%s\" | sha256sum -c -", sum, file);
+}
+
+static void print_text(struct cli *c, const char *proxy, const struct sums *sums,
+                       enum service service, struct slice placeholder)
 {
     FILE *f = c->out;
     if (placeholder.n)
         fprintf(f, "%.*s\n\n", SLICE_FMT(placeholder));
     fprintf(f, "d=${XDG_CONFIG_HOME:-$HOME/.config}/credswap; mkdir -p \"$d\"\n");
-    if (*sum)
-        fprintf(f,
-                "curl -fsS %s/ca.pem -o \"$d/ca.pem\" && echo \"%s  $d/ca.pem\" | sha256sum -c -\n",
-                proxy, sum);
-    else
-        cli_say(c, "warning: there is no CA yet; credswap ca init makes one, then credswap ca show "
-                   "has its sum");
-    fprintf(f, "curl -fsS %s/env.sh -o \"$d/env.sh\" && . \"$d/env.sh\"\n", proxy);
+    print_fetch(c, proxy, "ca.pem", sums->ca);
+    fputc('\n', f);
+    print_fetch(c, proxy, "env.sh", sums->env);
+    fprintf(f, " && . \"$d/env.sh\"\n");
     if (placeholder.n)
         fprintf(f, "export %s=%.*s   # %s\n", variables[service].variable, SLICE_FMT(placeholder),
                 variables[service].note);
     else
         fprintf(f, "export %s=...   # your placeholder; %s\n", variables[service].variable,
                 variables[service].note);
+    if (!*sums->ca)
+        cli_say(c, "warning: there is no CA yet; credswap ca init makes one, then credswap ca show "
+                   "has its sum");
 }
 
 void handout_print(struct cli *c, struct slice name, enum service service, struct slice placeholder)
 {
-    char proxy[300], hostname[256], sum[65];
+    char proxy[300], hostname[256];
+    struct sums sums;
     struct errmsg msg = {0};
     if (env_proxy(c->conf, handout_hostname(hostname), proxy, &msg) != ERR_OK)
         snprintf(proxy, sizeof proxy, "http://PROXY:PORT");
-    ca_sum(c, sum);
+    find_sums(c, proxy, &sums);
     if (!c->args.json) {
-        print_text(c, proxy, sum, service, placeholder);
+        print_text(c, proxy, &sums, service, placeholder);
         return;
     }
     cJSON *o = json_object();
@@ -86,7 +104,8 @@ void handout_print(struct cli *c, struct slice name, enum service service, struc
     json_text(o, "placeholder", placeholder.n ? placeholder : (struct slice){NULL, 0});
     json_z(o, "variable", variables[service].variable);
     json_z(o, "proxy", proxy);
-    json_z(o, "ca_sha256", *sum ? sum : NULL);
+    json_z(o, "ca_sha256", *sums.ca ? sums.ca : NULL);
+    json_z(o, "env_sha256", *sums.env ? sums.env : NULL);
     json_print(c->out, o);
     cJSON_Delete(o);
 }

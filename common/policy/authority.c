@@ -36,7 +36,7 @@ static bool take_name(struct slice host, struct authority *ret)
     ret->host_len = host.n;
     rest = authority_host(ret);
     while (slice_next(&rest, '.', &label)) {
-        if (label.n == 0 || label.n > 63)
+        if (label.n == 0 || label.n > 63 || label.p[0] == '-' || label.p[label.n - 1] == '-')
             return false;
         for (size_t i = 0; i < label.n; i++)
             if (!is_host_char(label.p[i]))

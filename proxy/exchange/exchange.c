@@ -745,6 +745,13 @@ static bool method_ok(struct slice m)
     return false;
 }
 
+/* "host." and "host.:443" mean the same host to DNS, but not to a provider's certificate and
+ * routing. */
+static bool has_trailing_dot(struct slice host)
+{
+    return slice_ends(host, SLICE(".")) || slice_search(host, SLICE(".:")) < host.n;
+}
+
 /* One identity for each tunnel: Host, and the target when it is absolute, are the authority of the
  * CONNECT (T-01). */
 static bool same_authority(const struct exchange *x, const struct head *h)
@@ -753,8 +760,8 @@ static bool same_authority(const struct exchange *x, const struct head *h)
     const struct field *host = head_get(h, FIELD_HOST);
     if (x->info.sni_differs)
         return false;
-    if (host &&
-        (authority_parse(host->value, 443, &a) != ERR_OK || !authority_eq(&a, &x->info.authority)))
+    if (host && (authority_parse(host->value, 443, &a) != ERR_OK ||
+                 !authority_eq(&a, &x->info.authority) || has_trailing_dot(host->value)))
         return false;
     if (h->scheme.n == 0)
         return true;

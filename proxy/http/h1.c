@@ -51,6 +51,7 @@ struct h1 {
     uint32_t interims;
     struct session_limits limits;
     llhttp_t parser;
+    bool is_last_chunk;
     bool at_chunk_line; /* the next byte begins a chunk-size line */
     uint32_t chunk_digits;
     size_t chunk_extra, chunk_allowed;
@@ -120,13 +121,16 @@ static int on_chunk_head(llhttp_t *p)
 {
     struct h1 *h = p->data;
     h->chunk_allowed += CHUNK_LINE_MAX;
+    h->is_last_chunk = p->content_length == 0;
     return 0;
 }
 
 static int on_chunk_end(llhttp_t *p)
 {
-    (void)p;
-    return HPE_PAUSED; /* so that the next size line is looked at from its first byte */
+    /* Paused so that the next size line is looked at from its first byte. Behind the last chunk
+     * there is none, and a pause would wait for a byte that never comes. */
+    const struct h1 *h = p->data;
+    return h->is_last_chunk ? 0 : HPE_PAUSED;
 }
 
 static int on_message_end(llhttp_t *p)
@@ -197,7 +201,7 @@ static void start_chunked(struct h1 *h)
     h->chunk_digits = 0;
     h->chunk_extra = 0;
     h->chunk_allowed = CHUNK_LINE_MAX;
-    h->body_end = false;
+    h->body_end = h->is_last_chunk = false;
     h->parser.settings = (void *)(uintptr_t)&body_settings;
     h->parser.data = h;
 }

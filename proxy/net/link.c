@@ -343,12 +343,27 @@ static void report_flushed(struct link *l)
         l->ops->on_flushed(l, n);
 }
 
+/* A peer that closed while we were sending may have answered first (an early refusal): its words
+ * are still in the socket. They are read, and the end that follows them is what is reported. */
+static void write_broke(struct link *l)
+{
+    if (l->state != LINK_OPEN || !l->is_reading) {
+        fail(l, ERR_CLOSED, "write");
+        return;
+    }
+    l->is_write_broken = true;
+    set_writing(l, false);
+    chain_free(l->loop, &l->out);
+    chain_free(l->loop, &l->sealed);
+    l->out_bytes = l->unreported = 0;
+}
+
 static void finish_step(struct link *l);
 static void say_goodbye(struct link *l);
 
 static void flush(struct link *l)
 {
-    if (l->state == LINK_DEAD || l->state == LINK_CONNECTING)
+    if (l->state == LINK_DEAD || l->state == LINK_CONNECTING || l->is_write_broken)
         return;
     bool ok = send_sealed(l);
     if (ok && !l->sealed && (l->state != LINK_HANDSHAKE || l->loop->out_owner == l)) {
@@ -358,7 +373,7 @@ static void flush(struct link *l)
             ok = l->ssl ? flush_tls(l) : flush_plain(l);
     }
     if (!ok) {
-        fail(l, ERR_CLOSED, "write");
+        write_broke(l);
         return;
     }
     bool blocked = l->sealed || (l->out && l->state != LINK_HANDSHAKE);
@@ -416,7 +431,7 @@ static ssize_t put_direct(struct link *l, const unsigned char *p, size_t n)
 void link_put(struct link *l, const void *bytes, size_t n)
 {
     const unsigned char *p = bytes;
-    if (n == 0 || l->state == LINK_DEAD || l->state == LINK_FINISHING)
+    if (n == 0 || l->state == LINK_DEAD || l->state == LINK_FINISHING || l->is_write_broken)
         return;
     l->out_bytes += n;
     mark_dirty(l);
@@ -809,7 +824,7 @@ static void finish_step(struct link *l)
 
 void link_finish(struct link *l, bool linger)
 {
-    if (l->state == LINK_CONNECTING || l->state == LINK_HANDSHAKE) {
+    if (l->state == LINK_CONNECTING || l->state == LINK_HANDSHAKE || l->is_write_broken) {
         link_destroy(l, false);
         return;
     }

@@ -338,7 +338,8 @@ void pool_release(struct back *b)
         return;
     struct link *l = b->pump.link;
     if (b->why || !session_is_idle(b->pump.session) || l->state != LINK_OPEN ||
-        link_has_unread(l) || link_queued(l) || l->saw_eof || p->conf.idle_per_host == 0) {
+        link_has_unread(l) || link_queued(l) || l->saw_eof || l->is_write_broken ||
+        p->conf.idle_per_host == 0) {
         destroy(b, true);
         return;
     }

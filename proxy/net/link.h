@@ -50,7 +50,8 @@ struct link {
     bool saw_eof; /* from the socket */
     bool is_eof_told;
     bool linger, clean_close;
-    bool shut_wanted;                   /* half-close when all has left */
+    bool shut_wanted;     /* half-close when all has left */
+    bool is_write_broken; /* the peer takes no more; what it said before may still be read */
     struct chunk *out, *out_last;       /* plaintext that waits */
     struct chunk *sealed, *sealed_last; /* ciphertext that waits */
     struct chunk *stash, *stash_last;   /* received ciphertext that waits (paused) */

@@ -148,9 +148,14 @@ class Lab:
     """accounts: how many service accounts (named acct-1 ...), all in pool gemini with weight 1 and, when
     claude is set, in pool claude beside an API key for api.anthropic.com.  Clients alice (gemini) and bob
     (claude) exist.  conf: sections and keys to set on top.  connect_to: entries before the ordinary ones, in
-    which {p[main]}, {p[expired]} and so on are the cloud's ports."""
+    which {p[main]}, {p[expired]} and so on are the cloud's ports.  quarantine_mb: how much freed memory
+    AddressSanitizer may hold back, for tests that measure memory."""
 
-    def __init__(self, accounts=2, conf=None, claude=True, clients=True, cloud_args=(), connect_to=(), start=True):
+    def __init__(self, accounts=2, conf=None, claude=True, clients=True, cloud_args=(), connect_to=(), start=True,
+                 quarantine_mb=None):
+        self.env = clean_env()
+        if quarantine_mb is not None:
+            self.env["ASAN_OPTIONS"] += f":quarantine_size_mb={quarantine_mb}"
         self.dir = tempfile.mkdtemp(prefix="credswap-e2e-")
         self.daemon = None
         self.logs = []
@@ -249,7 +254,7 @@ class Lab:
     def sql(self, text):
         """Runs TEXT in the sqlite3 shell, as any operator may."""
         done = subprocess.run(["sqlite3", "-batch", "-cmd", ".timeout 5000", self.path("credswap.db"), text],
-                              capture_output=True, text=True, timeout=30, check=False)
+                              capture_output=True, text=True, errors="replace", timeout=30, check=False)
         if done.returncode:
             raise Failed(f"sqlite3: {done.stderr.strip()}")
         return done.stdout.splitlines()
@@ -266,7 +271,7 @@ class Lab:
         self.logs.append(name)
         with open(name, "wb") as out:
             self.daemon = subprocess.Popen([DAEMON, "--config", self.conf, *args], stdin=subprocess.DEVNULL, stdout=out,
-                                           stderr=out, env=clean_env(), cwd=self.dir,
+                                           stderr=out, env=self.env, cwd=self.dir,
                                            preexec_fn=die_with_parent)
         if wait:
             done = self.cs("wait", "--ready", "--timeout", "20", status=None)
@@ -469,6 +474,8 @@ class LabCase(unittest.TestCase):
             self.lab.daemon = None
             self.lab.start()
             self.fail(f"the daemon died with {status}\n{output}")
+        if self.FRESH:
+            self.lab.stop()  # here, so that a bad end is this test's
 
     def assertStatus(self, response, status):
         self.assertEqual(response.status, status, response)

@@ -67,7 +67,7 @@ def expected_digest(body):
 
 
 class Bulk(LabCase):
-    LAB = {"accounts": 1, "claude": False}
+    LAB = {"accounts": 1, "claude": False, "quarantine_mb": 4}
 
     def setUp(self):
         super().setUp()

@@ -23,10 +23,10 @@ class Authority(LabCase):
         return [f"POST {target} HTTP/1.1", f"Host: {host}", "Authorization: Bearer " + ALICE]
 
     def test_a_foreign_host_header_is_misdirected(self):
-        for host in (GEMINI, CLAUDE, "evil.test", VERTEX + ":444", VERTEX + ".", "x" + VERTEX, "127.0.0.1"):
+        for host in (GEMINI, CLAUDE, "evil.test", VERTEX + ":444", "x" + VERTEX, VERTEX + ".evil.test", "127.0.0.1"):
             with self.subTest(host=host):
-                response = self.raw(self.head(host))
-                self.assertIn(response.status, (400, 421) if host.endswith(".") else (421,), response)
+                self.cloud.reset()
+                self.assertStatus(self.raw(self.head(host)), 421)
                 self.assertNothingForwarded()
 
     def test_the_same_host_in_other_spellings_is_fine(self):
@@ -205,7 +205,7 @@ class InnerNetwork(LabCase):
         for authority in (f"tunnel.test:{self.port}x", f"tunnel.test:+{self.port}", f"tunnel.test:{self.port}/x", "tunnel.test",
                           "tunnel.test:", "tunnel.test:0", "tunnel.test:65536", "tunnel.test:99999999999", ":443", "user@tunnel.test:443",
                           "tunnel.test:443:443", "[::1:443", "tunnel%2etest:443", "tunnel.test\\x:443", "https://tunnel.test:443",
-                          "/tunnel.test:443", "*:443", "tunnel.test:443#a", "tunnel.test:443?a", "tunnel..test:443", "-:443",
+                          "/tunnel.test:443", "*:443", "tunnel.test:443#a", "tunnel.test:443?a", "tunnel..test:443",
                           "a" * 300 + ".test:443"):
             with self.subTest(authority=authority):
                 self.refused(authority, (400, 403))

@@ -141,7 +141,7 @@ class Pages(LabCase):
         self.lab.ask(token=ALICE)
         self.assertTrue(until(lambda: self.lab.query("select * from usage"), 5))
         self.assertTrue(until(lambda: self.lab.query("select * from request"), 5))
-        self.assertTrue(self.lab.query("select * from node"))
+        self.assertTrue(until(lambda: self.lab.query("select * from node"), 5), "no row in node")
         self.assertTrue(self.lab.query("select * from event"))
 
 

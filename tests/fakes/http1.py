@@ -17,6 +17,7 @@ import time
 KEEP_BODY = 65536
 MAX_HEAD = 65536
 PAUSE_AT = 262144
+LINGER_S = 0.7
 
 TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 REQUEST_LINE = re.compile(rb"([A-Z]+) ([\x21-\x7e]+) HTTP/1\.1\Z")
@@ -326,7 +327,11 @@ class Connection(asyncio.Protocol):
         """The answer is written; goes on with what the client sent meanwhile."""
         request.ended = time.time()
         self.cloud.ended(request)
-        if not request.keep or not request.body_done:
+        if not request.body_done:
+            # An early answer: closing at once would reset the connection and could destroy it.
+            asyncio.get_running_loop().call_later(LINGER_S, self.transport.close)
+            return
+        if not request.keep:
             self.transport.close()
             self.closed = True
             return

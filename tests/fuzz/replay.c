@@ -1,4 +1,5 @@
-/* Runs a fuzz target once over each file of the folders named: what was found stays found, without clang. */
+/* Runs a fuzz target once over each file of the folders named: what was found stays found, without
+ * clang. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -104,7 +104,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 {
     struct tls_ctxs *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     struct ticket_key *k = &t->tickets.now;
-    int known = 1;
+    /* A TLS 1.3 ticket is for one use: who resumes gets the next one (RFC 8446 C.4). */
+    int known = is_new || SSL_version(ssl) < TLS1_3_VERSION ? 1 : 2;
     if (is_new) {
         memcpy(name, k->name, sizeof k->name);
         random_bytes(iv, (size_t)EVP_CIPHER_get_iv_length(t->ticket_cipher));

@@ -246,6 +246,21 @@ static SSL_SESSION *ticket(struct tls_ctxs *w, int max)
     return sess;
 }
 
+static void who_resumes_gets_the_next_ticket(void **state)
+{
+    SSL_SESSION *sess = ticket(w1, TLS1_3_VERSION);
+    for (int i = 0; i < 3; i++) {
+        struct pair p;
+        assert_true(resumes(w1, HOST, sess, HOST, TLS1_3_VERSION, &p));
+        SSL_SESSION *next = SSL_get1_session(p.c);
+        assert_true(next != sess && SSL_SESSION_is_resumable(next));
+        close_pair(&p);
+        SSL_SESSION_free(sess);
+        sess = next;
+    }
+    SSL_SESSION_free(sess);
+}
+
 static void tickets_work_on_every_worker_until_the_second_rotation(void **state)
 {
     static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
@@ -540,6 +555,7 @@ int main(void)
         T(a_foreign_sni_is_seen),
         T(tickets_work_on_every_worker_until_the_second_rotation),
         T(a_session_of_one_host_does_not_open_another),
+        T(who_resumes_gets_the_next_ticket),
         T(a_foreign_sni_is_seen_on_resumption_too),
         T(one_ticket_a_connection),
         T(a_client_without_our_ca_is_named),

@@ -19,7 +19,7 @@
 struct reader {
     struct legacy_map *map;
     struct errmsg *msg;
-    struct legacy_account *accounts; /* room for LEGACY_ROWS_MAX */
+    struct legacy_account *accounts; /* room for every entry of every list */
     struct legacy_pool *pools;
     struct legacy_client *clients;
     size_t entries;
@@ -416,6 +416,19 @@ static enum err read_map(struct reader *r, const cJSON *root)
     return ERR_OK;
 }
 
+/* An upper bound of the key files named: every entry of every list. */
+static size_t count_files(const cJSON *root, const cJSON *clients)
+{
+    size_t n = 0;
+    const cJSON *item, *list;
+    cJSON_ArrayForEach(list, root) n += (size_t)cJSON_GetArraySize(list);
+    cJSON_ArrayForEach(item, clients)
+    {
+        cJSON_ArrayForEach(list, item) n += (size_t)cJSON_GetArraySize(list);
+    }
+    return n < LEGACY_ROWS_MAX ? n : LEGACY_ROWS_MAX;
+}
+
 enum err legacy_parse(struct slice json, struct legacy_map *ret, struct errmsg *msg)
 {
     cJSON *root = NULL;
@@ -425,9 +438,12 @@ enum err legacy_parse(struct slice json, struct legacy_map *ret, struct errmsg *
     if (e != ERR_OK)
         return e;
     struct reader r = {.map = ret, .msg = msg};
-    r.accounts = arena_alloc(&ret->arena, LEGACY_ROWS_MAX * sizeof *r.accounts);
-    r.pools = arena_alloc(&ret->arena, LEGACY_ROWS_MAX * sizeof *r.pools);
-    r.clients = arena_alloc(&ret->arena, LEGACY_ROWS_MAX * sizeof *r.clients);
+    const cJSON *clients = cJSON_GetObjectItemCaseSensitive(root, "clients");
+    size_t files = count_files(root, clients) + 1, rows = (size_t)cJSON_GetArraySize(clients) + 1;
+    rows = rows <= LEGACY_ROWS_MAX ? rows : LEGACY_ROWS_MAX + 1;
+    r.accounts = arena_alloc(&ret->arena, files * sizeof *r.accounts);
+    r.pools = arena_alloc(&ret->arena, rows * sizeof *r.pools);
+    r.clients = arena_alloc(&ret->arena, rows * sizeof *r.clients);
     e = r.accounts && r.pools && r.clients ? read_map(&r, root) : ERR_NOMEM;
     ret->accounts = r.accounts;
     ret->pools = r.pools;
@@ -456,7 +472,7 @@ enum err legacy_token(struct slice json, struct sbuf *owned, int64_t *ret_expire
     struct slice token = text_of(root, "access_token"), type = text_of(root, "token_type");
     const cJSON *at = cJSON_GetObjectItemCaseSensitive(root, "expires_at");
     double expires = cJSON_IsNumber(at) ? at->valuedouble : 0;
-    if (!token.p || !is_visible(token, 16384) || !(expires > 0 && expires < 1e11) ||
+    if (!token.p || !is_visible(token, 16384) || !(expires >= 1 && expires < 1e11) ||
         (type.p && !slice_ieq(type, SLICE("Bearer"))))
         e = err_set(msg, ERR_INVALID, "it holds no bearer token with an expires_at");
     if (e == ERR_OK) {

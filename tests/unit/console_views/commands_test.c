@@ -186,10 +186,7 @@ static void a_new_placeholder_is_shown_once(void **state)
 static void a_placeholder_of_their_own_is_checked_and_not_shown(void **state)
 {
     const char *const bad[] = {"gemini-short", "claude-0123456789abcdef",
-                               "gemini-0123 456789abcdef",
-                               "gemini-\x01"
-                               "123456789abcdef",
-                               ""};
+                               "gemini-0123 456789abcdef", "gemini-\001123456789abcdef", ""};
     struct desk d = started();
     assert_int_equal(desk_run_with(&d, "gemini-alice-0123456789abcdef\r\n",
                                    "client add alice --service gemini --token -"),

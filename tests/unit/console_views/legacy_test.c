@@ -99,8 +99,8 @@ static void clients_that_cannot_work_are_skipped_with_a_reason(void **state)
 }
 
 #define ONE(entry)                                                                                 \
-    "{\"clients\":[{\"client_token\":\"gemini-SECRET-abcdef\",\"enable\":true,\"key_filename_"     \
-    "gemini\":[" entry "]}]}"
+    ("{\"clients\":[{\"client_token\":\"gemini-SECRET-abcdef\",\"enable\":true,"                   \
+     "\"key_filename_gemini\":[" entry "]}]}")
 
 static void a_token_given_twice_counts_once(void **state)
 {

@@ -380,7 +380,7 @@ class Prepared(LabCase):
         self.assertNotIn("private_key", json.dumps(rows).replace("private_key_id", ""))
         self.assertStatus(self.lab.ask(token=ALICE), 200)
         self.assertEqual(self.cloud.stats()["mints"][email(1)], 1)
-        tokens = self.lab.query("select * from token")
+        tokens = until(lambda: self.lab.query("select * from token"), 3)
         self.assertTrue(tokens)
         self.assertNotIn("ya29.", repr(tokens))
         self.assertEqual([r["host"] for r in self.cloud.log(OAUTH)], [OAUTH])

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 8192
-#define BATCH_BYTES 32768
+#define BATCH_BYTES 65536
 #define QUEUE_BYTES (8u * 1024u * 1024u)
 
 struct batch {

@@ -13,6 +13,7 @@
 #include <openssl/params.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -220,6 +221,31 @@ enum err unseal(const struct master_key *k, const struct seal_place *at, struct 
     mem_wipe(plain, n);
     mem_free(plain);
     return e;
+}
+
+static pthread_key_t ctx_key;
+static pthread_once_t ctx_once = PTHREAD_ONCE_INIT;
+
+static void free_ctx(void *ctx)
+{
+    EVP_MD_CTX_free(ctx);
+}
+
+static void make_ctx_key(void)
+{
+    CHECK(pthread_key_create(&ctx_key, free_ctx) == 0);
+}
+
+/* One for each thread, freed when it ends: a request makes no OpenSSL object. */
+static EVP_MD_CTX *thread_ctx(void)
+{
+    static _Thread_local EVP_MD_CTX *mine;
+    if (!mine) {
+        pthread_once(&ctx_once, make_ctx_key);
+        mine = EVP_MD_CTX_new();
+        pthread_setspecific(ctx_key, mine);
+    }
+    return mine;
 }
 
 enum err placeholder_hash(const struct master_key *k, struct slice placeholder,

@@ -289,6 +289,9 @@ void route_match(enum api api, const struct snap_rule *rule, struct slice method
     if (!split(path, &s))
         return;
     ret->is_allowed = match_api(api, &s, method, ret);
+    ret->is_sticky = ret->is_resumable;
+    for (size_t i = 0; i < s.n; i++)
+        ret->is_sticky |= slice_eq(s.v[i], SLICE("operations"));
     if (!rule || rule->path_count == 0)
         return;
     ret->is_allowed = false;

@@ -153,6 +153,22 @@ static double survey(const struct pick_request *q, const struct health *h, int64
     return sum;
 }
 
+/* splitmix64: every bit of the key moves every bit of the result */
+static uint64_t mix(uint64_t x)
+{
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+/* Weighted rendezvous: the lowest wins. Taking an account away moves only what was at it. */
+static double rank_of(uint64_t sticky, const struct snap_account *a, double weight)
+{
+    double u = ((double)(mix(sticky ^ mix((uint64_t)a->id)) >> 11) + 1) * 0x1p-53;
+    return -log(u) / weight;
+}
+
 enum pick_status pick_account(const struct pick_request *q, const struct health *h, uint64_t rng[4],
                               int64_t now_ms, struct pick_result *ret)
 {
@@ -169,15 +185,21 @@ enum pick_status pick_account(const struct pick_request *q, const struct health 
         return PICK_UNAVAILABLE;
     }
     point *= sum;
+    double best = HUGE_VAL;
     for (size_t i = 0; i < q->pool->member_count; i++) {
         const struct snap_member *m = &q->pool->members[i];
         if (judge(q, h, m, now_ms, &chosen, &until_ms) != FIT_YES)
             continue;
-        ret->account = &q->snap->accounts[m->account];
+        const struct snap_account *a = &q->snap->accounts[m->account];
+        double rank = q->sticky ? rank_of(q->sticky, a, weight_of(m)) : 0;
+        if (rank >= best && q->sticky)
+            continue;
+        best = rank;
+        ret->account = a;
         ret->domain = chosen.domain;
         ret->location = chosen.location;
         point -= weight_of(m);
-        if (point < 0)
+        if (point < 0 && !q->sticky)
             break; /* rounding may leave the last one as it is: chosen all the same */
     }
     CHECK(ret->account);

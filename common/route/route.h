@@ -19,6 +19,8 @@ struct route_match {
     bool model_in_body;     /* anthropic: the model stands in the JSON body */
     bool is_resumable; /* upload, batch, long-running: once bytes were sent only a definite refusal
                           is retried */
+    bool is_sticky;    /* about something that lives at one account: an upload, a file, a cache, a
+                          batch, an operation */
     bool wants_stream; /* the answer is a stream by the path's word */
 };
 /** PATH without query, as received (percent signs kept). A path with an encoded slash, dot segments
@@ -71,6 +73,8 @@ struct pick_request {
     struct slice model;      /* from path or body; "" unknown */
     const int64_t *excluded; /* account ids tried already */
     size_t excluded_count;
+    uint64_t sticky; /* not 0: the same account each time for the same value, as long as the pool
+                        stays; shares hold over many values */
     bool forbid_location_change; /* nothing in the path to rewrite */
 };
 enum pick_status {

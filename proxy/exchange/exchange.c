@@ -214,6 +214,7 @@ static enum pick_status pick(struct exchange *x, struct pick_result *ret)
         .model = x->model,
         .excluded = x->excluded,
         .excluded_count = x->excluded_count,
+        .sticky = x->match.is_sticky ? (uint64_t)x->client->id : 0,
         .forbid_location_change = x->match.location.n == 0,
     };
     return pick_account(&q, x->svc->health, x->svc->rng, clock_wall_ms(), ret);

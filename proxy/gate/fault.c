@@ -24,9 +24,10 @@ void answer_fault(struct gate *g, const struct fault *f)
     sbuf_init(&out, 2048);
     add_fault_body(g, f->status, &body);
     sbuf_addf(&out,
-              "HTTP/1.1 %d %s\r\ncontent-type: %s\r\nproxy-status: credswap; "
+              "HTTP/1.1 %d %s\r\nx-credswap-request-id: cs_%016llx\r\ncontent-type: "
+              "%s\r\nproxy-status: credswap; "
               "error=http_request_error\r\ncontent-length: %zu\r\nconnection: close\r\n\r\n",
-              f->status, answer_phrase(f->status),
+              f->status, answer_phrase(f->status), (unsigned long long)rng_next(g->gates->svc->rng),
               g->state == GATE_SWAP ? "application/json" : "text/plain; charset=utf-8", body.n);
     sbuf_add_slice(&out, sbuf_slice(&body));
     if (!out.failed)

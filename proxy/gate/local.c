@@ -59,7 +59,10 @@ static void serve_rendered(struct gate *g, struct stream *st, const struct head 
     snprintf(etag, sizeof etag, "\"%s\"", facts.ca_sha256);
     const struct field extra[2] = {{SLICE("etag"), slice_of(etag), FIELD_OTHER},
                                    {SLICE("cache-control"), SLICE("max-age=3600"), FIELD_OTHER}};
-    if (e == ERR_OK)
+    const struct field *known = head_get_name(h, SLICE("if-none-match"));
+    if (e == ERR_OK && known && slice_eq(known->value, slice_of(etag)))
+        answer_send(st, &(struct answer){304, NULL, {"", 0}, extra, 2});
+    else if (e == ERR_OK)
         answer_send(st, &(struct answer){200, type, sbuf_slice(&body), extra, 2});
     else
         answer_refusal(st, e == ERR_NOT_FOUND ? 404 : 503, "http_request_denied",

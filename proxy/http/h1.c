@@ -38,8 +38,10 @@ struct h1 {
     bool keep_alive;   /* the connection may serve another message pair */
     bool is_draining, is_finished;
     bool is_head_method, http10, expects_continue;
-    bool discard;    /* server role: swallow what is left of the request */
-    bool close_told; /* server role: our head said close */
+    bool swallows_body; /* server role: the answer must not have the body that is sent (HEAD, 204,
+                           304) */
+    bool discard;       /* server role: swallow what is left of the request */
+    bool close_told;    /* server role: our head said close */
     bool in_feed;
     enum rx rx;
     enum tx tx;
@@ -52,6 +54,7 @@ struct h1 {
     struct session_limits limits;
     llhttp_t parser;
     bool is_last_chunk;
+    bool in_extension;  /* behind the ';' of a chunk-size line: swallowed up to its CR */
     bool at_chunk_line; /* the next byte begins a chunk-size line */
     uint32_t chunk_digits;
     size_t chunk_extra, chunk_allowed;
@@ -136,8 +139,14 @@ static int on_chunk_end(llhttp_t *p)
 static int on_message_end(llhttp_t *p)
 {
     struct h1 *h = p->data;
-    if (h)
-        h->body_end = true;
+    h->body_end = true;
+    return HPE_PAUSED;
+}
+
+/* While a head is parsed, parser->data is not ours (h1_parse). */
+static int on_head_end(llhttp_t *p)
+{
+    (void)p;
     return HPE_PAUSED;
 }
 
@@ -147,23 +156,61 @@ static const llhttp_settings_t body_settings = {
     .on_chunk_complete = on_chunk_end,
     .on_message_complete = on_message_end,
 };
-static const llhttp_settings_t head_settings = {.on_message_complete = on_message_end};
+static const llhttp_settings_t head_settings = {.on_message_complete = on_head_end};
 
 static bool is_hex(char c)
 {
     return (c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f');
 }
 
-/* llhttp takes any number of leading zeros; we take 16 digits. */
-static bool count_digits(struct h1 *h, const char *p, size_t n)
+/* The size line, byte by byte: 16 digits at most (llhttp takes any number of leading zeros), and an
+ * extension is swallowed (llhttp's strict mode knows no quoted ones). *SKIP says how many bytes of
+ * P llhttp must not see. False on a fault. */
+static bool scan_size_line(struct h1 *h, const char *p, size_t n, size_t *digits, size_t *skip)
 {
-    for (size_t i = 0; h->at_chunk_line && i < n; i++) {
-        if (!is_hex(p[i]))
-            h->at_chunk_line = false;
-        else if (++h->chunk_digits > 16)
+    size_t i = 0;
+    *digits = *skip = 0;
+    while (h->at_chunk_line && !h->in_extension && i < n) {
+        if (is_hex(p[i])) {
+            if (++h->chunk_digits > 16)
+                return false;
+            i++;
+        } else {
+            h->in_extension = p[i] == ';' && h->chunk_digits > 0;
+            h->at_chunk_line = h->in_extension;
+        }
+    }
+    *digits = i;
+    for (; h->in_extension && i < n; i++) {
+        unsigned char c = (unsigned char)p[i];
+        if (c == '\r')
+            h->in_extension = h->at_chunk_line = false;
+        else if ((c < 0x20 && c != '\t') || c == 0x7f || ++h->chunk_extra > CHUNK_EXTRA_MAX)
             return false;
+        else
+            ++*skip;
+        if (c == '\r')
+            break;
     }
     return true;
+}
+
+/* Lets llhttp eat N bytes; *TOOK says how many it did. */
+static bool run_chunked(struct h1 *h, const char *p, size_t n, size_t *took)
+{
+    h->body_in_call = 0;
+    llhttp_errno_t e = llhttp_execute(&h->parser, p, n);
+    *took = n;
+    if (e == HPE_PAUSED) {
+        *took = (size_t)(llhttp_get_error_pos(&h->parser) - p);
+        llhttp_resume(&h->parser);
+        h->at_chunk_line = true;
+        h->chunk_digits = 0;
+    } else if (e != HPE_OK) {
+        return false;
+    }
+    h->chunk_extra += *took - h->body_in_call;
+    return h->chunk_extra <= h->chunk_allowed + CHUNK_EXTRA_MAX;
 }
 
 /* Eats chunked bytes; *USED says how many. False on a fault (or when the owner reset the stream).
@@ -172,23 +219,15 @@ static bool eat_chunked(struct h1 *h, const char *p, size_t n, size_t *used)
 {
     size_t at = 0;
     while (at < n && !h->body_end) {
-        if (!count_digits(h, p + at, n - at))
+        size_t digits, skip, took = 0;
+        if (!scan_size_line(h, p + at, n - at, &digits, &skip))
             return false;
-        h->body_in_call = 0;
-        llhttp_errno_t e = llhttp_execute(&h->parser, p + at, n - at);
-        size_t took = n - at;
-        if (e == HPE_PAUSED) {
-            took = (size_t)(llhttp_get_error_pos(&h->parser) - (p + at));
-            llhttp_resume(&h->parser);
-            h->at_chunk_line = true;
-            h->chunk_digits = 0;
-        } else if (e != HPE_OK) {
+        /* with an extension in sight llhttp gets the digits before it first, and the CR behind it
+         * next */
+        size_t give = skip || h->in_extension ? digits : n - at;
+        if (give && !run_chunked(h, p + at, give, &took))
             return false;
-        }
-        h->chunk_extra += took - h->body_in_call;
-        if (h->chunk_extra > h->chunk_allowed + CHUNK_EXTRA_MAX)
-            return false;
-        at += took;
+        at += took < give ? took : give + skip;
     }
     *used = at;
     return true;
@@ -198,6 +237,7 @@ static void start_chunked(struct h1 *h)
 {
     h->rx = RX_CHUNKED;
     h->at_chunk_line = true;
+    h->in_extension = false;
     h->chunk_digits = 0;
     h->chunk_extra = 0;
     h->chunk_allowed = CHUNK_LINE_MAX;
@@ -575,7 +615,8 @@ static enum err send_answer_head(struct h1 *h, const struct head *given, bool en
         return e;
     h->close_told = !keep;
     h->is_head_sent = h->session.is_answering = true;
-    start_sending(h, &head, end);
+    start_sending(h, &head, end || bodiless);
+    h->swallows_body = bodiless;
     put(h, out->p, out->n);
     return ERR_OK;
 }
@@ -624,7 +665,7 @@ static enum err h1_send_body(struct stream *st, const void *p, size_t n, bool en
     struct h1 *h = h1_of_stream(st);
     CHECK(h->is_open && h->is_head_sent && h->tx != TX_IDLE);
     if (h->tx == TX_DONE)
-        return n == 0 ? ERR_OK : ERR_PROTOCOL;
+        return n == 0 || h->swallows_body ? ERR_OK : ERR_PROTOCOL;
     h->unsent += n;
     if (h->tx == TX_LENGTH) {
         if (n > h->tx_left || (end && n != h->tx_left))

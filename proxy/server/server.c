@@ -8,6 +8,8 @@
 #include "conf/conf.h"
 #include "keys/ca.h"
 #include "keys/keeper.h"
+#include "store/account.h"
+#include "store/node.h"
 #include "store/store.h"
 #include "store/usage.h"
 #include "store/writer.h"
@@ -19,7 +21,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define POLL_MS 200u /* an edit by any SQLite client is live within a second */
+#define POLL_MS 200u   /* an edit by any SQLite client is live within a second */
+#define NODE_MS 10000u /* between two signs of life in the store */
 #define TICKET_MS (12u * 3600u * 1000u)
 
 /* ---- opening ---- */
@@ -48,6 +51,35 @@ static enum err open_store(struct server *s, struct errmsg *msg)
     if (e == ERR_OK)
         e = store_open(s->conf->store_path, STORE_READ_ONLY, &s->store, msg);
     return e;
+}
+
+struct key_check {
+    struct server *server;
+    size_t seen, opened;
+};
+
+static enum err try_key(void *arg, const struct account *a)
+{
+    struct key_check *k = arg;
+    struct secret *plain = NULL;
+    k->seen++;
+    if (account_key_unseal(k->server->store, k->server->key, a->id, &plain, NULL) == ERR_OK)
+        k->opened++;
+    secret_unref(&plain);
+    return k->opened ? ERR_EXISTS : ERR_OK; /* one is enough */
+}
+
+/* A master key that opens nothing is the wrong one: better said at once than by every request. */
+static enum err check_master_key(struct server *s, struct errmsg *msg)
+{
+    struct key_check k = {.server = s};
+    (void)!account_list(s->store, try_key, &k, NULL);
+    if (k.seen == 0 || k.opened)
+        return ERR_OK;
+    return err_set(msg, ERR_CONFIG,
+                   "store.master_key_file %s: this key opens none of the %zu accounts in %s; put "
+                   "back the key that belongs to this store",
+                   s->conf->store.master_key_file, k.seen, s->conf->store_path);
 }
 
 static enum err open_keeper(struct server *s, struct errmsg *msg)
@@ -242,6 +274,8 @@ static void follow_store(struct server *s)
         KV_U("accounts", s->snapshot->account_count), KV_U("clients", s->snapshot->client_count));
 }
 
+static void tell_node(struct server *s, struct slice state);
+
 static void on_poll(struct deadline *d)
 {
     static uint64_t tickets_at_ms;
@@ -254,9 +288,44 @@ static void on_poll(struct deadline *d)
         leaf_cache_rotate_tickets(s->leaves);
         tickets_at_ms = now + TICKET_MS;
     }
+    if (now >= s->node_told_ms + NODE_MS && atomic_load(&s->state) == SERVER_RUNNING)
+        tell_node(s, SLICE("running"));
     notify_supervisor("WATCHDOG=1");
     log_flush();
     deadline_set(&s->loop->wheel, d, now + POLL_MS);
+}
+
+/* ---- the row of this node ---- */
+
+struct node_job {
+    struct node node;
+    char name[128], address[HOST_MAX + 16];
+};
+
+static enum err write_node(struct store *s, void *arg)
+{
+    struct node_job *j = arg;
+    j->node.name = slice_of(j->name);
+    j->node.address = slice_of(j->address);
+    return node_put(s, &j->node, NULL);
+}
+
+static void tell_node(struct server *s, struct slice state)
+{
+    struct node_job *j = mem_calloc(1, sizeof *j);
+    if (!j)
+        return;
+    if (gethostname(j->name, sizeof j->name - 1) != 0 || !*j->name)
+        snprintf(j->name, sizeof j->name, "localhost");
+    snprintf(j->address, sizeof j->address, "%s:%u", s->page_host, s->page_port);
+    j->node = (struct node){.pid = getpid(),
+                            .version = SLICE(CREDSWAP_VERSION),
+                            .state = state,
+                            .started_at = s->started_at,
+                            .seen_at = clock_wall_s(),
+                            .generation = s->snapshot->generation};
+    s->node_told_ms = s->loop->now_ms;
+    writer_post(s->writer, (struct writer_job){write_node, mem_free, j, false});
 }
 
 static void end_loop(struct server *s)
@@ -288,6 +357,7 @@ static void on_term(evutil_socket_t sig, short what, void *arg)
     atomic_store(&s->state, SERVER_DRAINING);
     LOG(LOG_INFO, "draining", KV_I("drain_timeout_s", s->conf->run.drain_timeout));
     notify_supervisor("STOPPING=1");
+    tell_node(s, SLICE("draining"));
     for (uint32_t i = 0; i < s->worker_count; i++)
         worker_post_drain(s->workers[i]);
     uint64_t now = loop_now(s->loop);
@@ -362,6 +432,8 @@ static enum err open_all(struct server *s, struct errmsg *msg)
         e = load_master_key(s->conf, &s->key, msg);
     if (e == ERR_OK)
         e = open_store(s, msg);
+    if (e == ERR_OK)
+        e = check_master_key(s, msg);
     if (e == ERR_OK)
         e = open_keeper(s, msg);
     if (e == ERR_OK)
@@ -475,6 +547,7 @@ enum err server_run(struct conf *c, const char *conf_path, struct errmsg *msg)
 {
     harden_process();
     raise_descriptor_limit();
+    tune_heap();
     enum err e = log_open(c->log.file, c->log.level, c->log.format, msg);
     if (e != ERR_OK)
         return e;
@@ -501,7 +574,9 @@ enum err server_run(struct conf *c, const char *conf_path, struct errmsg *msg)
             KV_U("port", s->page_port));
         log_flush();
         notify_supervisor("READY=1");
+        tell_node(s, SLICE("running"));
         event_base_loop(s->loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+        tell_node(s, SLICE("stopped"));
         LOG(LOG_INFO, "stopped", KV_I("pid", getpid()));
     }
     close_all(s);

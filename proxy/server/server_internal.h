@@ -136,7 +136,6 @@ struct server {
     struct deadline poll, drain_check;
     uint64_t drain_until_ms;
     atomic_int state;
-    bool stop_now;
     struct listener *admin, *control;
     struct list admin_conns, control_conns;
     int admin_fd, control_fd;
@@ -145,7 +144,7 @@ struct server {
     int64_t started_at, ca_expires_at; /* Unix s */
     size_t bad_rows;
     bool store_ok;
-    uint64_t generation_seen_ms;
+    uint64_t node_told_ms;
 };
 
 /* status.c */
@@ -163,6 +162,7 @@ void control_stop(struct server *s);
 /* harden.c */
 void harden_process(void);
 void raise_descriptor_limit(void);
+void tune_heap(void);
 void notify_supervisor(const char *state);
 
 /* record.c, on main: figures of accounts from a batch */

@@ -467,6 +467,7 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
     event_base_loop(w->loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
     publish(w);
+    arena_thread_finish();
     log_flush();
     return NULL;
 }

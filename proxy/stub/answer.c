@@ -36,6 +36,8 @@ void answer_send(struct stream *st, const struct answer *a)
 {
     struct field fields[10];
     struct head h = {.status = a->status, .fields = fields, .body = BODY_LENGTH};
+    if (a->status == 304)
+        h.body = BODY_NONE;
     h.reason = slice_of(answer_phrase(a->status));
     h.content_length = a->body.n;
     if (a->content_type)

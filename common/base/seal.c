@@ -251,9 +251,8 @@ static EVP_MD_CTX *thread_ctx(void)
 enum err placeholder_hash(const struct master_key *k, struct slice placeholder,
                           unsigned char ret[HMAC_SIZE])
 {
-    static _Thread_local EVP_MD_CTX
-        *work; /* one for each thread, kept until it ends with the process */
-    if (!work && !(work = EVP_MD_CTX_new()))
+    EVP_MD_CTX *work = thread_ctx();
+    if (!work)
         return ERR_NOMEM;
     unsigned char mid[32];
     unsigned n = 0;

@@ -54,6 +54,7 @@ struct h1 {
     struct session_limits limits;
     llhttp_t parser;
     bool is_last_chunk;
+    char last_byte;     /* of a chunked body's bytes so far */
     bool in_extension;  /* behind the ';' of a chunk-size line: swallowed up to its CR */
     bool at_chunk_line; /* the next byte begins a chunk-size line */
     uint32_t chunk_digits;
@@ -85,7 +86,8 @@ static void close_stream(struct h1 *h, enum why why)
     h->is_open = h->session.has_stream = false;
     if (why != WHY_DONE)
         h->keep_alive = false;
-    h->stream.sink->on_close(&h->stream, why);
+    if (h->stream.sink) /* none: reset inside on_open, or destroyed before anyone took it */
+        h->stream.sink->on_close(&h->stream, why);
 }
 
 static void finish(struct h1 *h)
@@ -195,6 +197,17 @@ static bool scan_size_line(struct h1 *h, const char *p, size_t n, size_t *digits
     return true;
 }
 
+/* llhttp takes a bare LF for the end of the trailers. Nothing but lines from the last chunk's on.
+ */
+static bool ends_lines_well(struct h1 *h, const char *p, size_t n)
+{
+    for (size_t i = 0; h->is_last_chunk && i < n; i++)
+        if (p[i] == '\n' && (i ? p[i - 1] : h->last_byte) != '\r')
+            return false;
+    h->last_byte = p[n - 1];
+    return true;
+}
+
 /* Lets llhttp eat N bytes; *TOOK says how many it did. */
 static bool run_chunked(struct h1 *h, const char *p, size_t n, size_t *took)
 {
@@ -210,7 +223,8 @@ static bool run_chunked(struct h1 *h, const char *p, size_t n, size_t *took)
         return false;
     }
     h->chunk_extra += *took - h->body_in_call;
-    return h->chunk_extra <= h->chunk_allowed + CHUNK_EXTRA_MAX;
+    return h->chunk_extra <= h->chunk_allowed + CHUNK_EXTRA_MAX &&
+           (*took == 0 || ends_lines_well(h, p, *took));
 }
 
 /* Eats chunked bytes; *USED says how many. False on a fault (or when the owner reset the stream).
@@ -315,10 +329,13 @@ static void answer_head(struct h1 *h, struct head *head)
     h->stream.sink->on_head(&h->stream, head, h->rx == RX_DONE);
 }
 
-/* Client role: the answer is complete. Clean only when the request is, too. */
-static void answer_done(struct h1 *h)
+/* Client role: the answer is complete. Clean only when the request is, too, and nothing (MORE) came
+ * behind it. */
+static void answer_done(struct h1 *h, bool more)
 {
     h->rx = RX_DONE;
+    if (more)
+        h->keep_alive = false;
     if (h->tx != TX_DONE) {
         h->keep_alive = false;
         return; /* an early answer: the owner decides, and resets */
@@ -327,7 +344,7 @@ static void answer_done(struct h1 *h)
     close_stream(h, WHY_DONE);
 }
 
-static bool take_head(struct h1 *h, const char *p, size_t len)
+static bool take_head(struct h1 *h, const char *p, size_t len, bool more)
 {
     static _Thread_local struct field fields[HEAD_MAX_FIELDS + 1];
     struct head head;
@@ -343,18 +360,37 @@ static bool take_head(struct h1 *h, const char *p, size_t len)
     }
     answer_head(h, &head);
     if (h->rx == RX_DONE && h->is_open)
-        answer_done(h);
+        answer_done(h, more);
     return h->rx != RX_DEAD;
+}
+
+/* RFC 9112 section 2.2: an empty line before a request is skipped; its CR may come alone. True when
+ * it was that. */
+static bool skip_empty_line(struct h1 *h, const char *p, size_t n, size_t *used)
+{
+    bool has_cr = h->held.n == 1 && h->held.p[0] == '\r';
+    if (has_cr ? p[0] != '\n' : h->held.n != 0 || p[0] != '\r' || (n > 1 && p[1] != '\n'))
+        return false;
+    *used = n > 1 && !has_cr ? 2 : 1;
+    if (*used == 1 && !has_cr) {
+        sbuf_addc(&h->held, '\r');
+        if (h->held.failed)
+            fail(h, 503, "memory");
+        return true;
+    }
+    sbuf_clear(&h->held);
+    if (++h->interims > 2)
+        fail(h, 400, "start_line");
+    return true;
 }
 
 /* Eats bytes of a head from HELD and P; *USED of P. False on a fault. */
 static bool eat_head(struct h1 *h, const char *p, size_t n, size_t *used)
 {
-    size_t len = 0, before = h->held.n;
-    if (before == 0 && h->session.role == ROLE_SERVER && n >= 2 && p[0] == '\r' && p[1] == '\n') {
-        *used = 2; /* RFC 9112 section 2.2: an empty line before a request is skipped */
-        return ++h->interims <= 2 ? true : (fail(h, 400, "start_line"), false);
-    }
+    size_t len = 0;
+    if (h->session.role == ROLE_SERVER && skip_empty_line(h, p, n, used))
+        return h->rx != RX_DEAD;
+    size_t before = h->held.n;
     if (before) {
         sbuf_add(&h->held, p, n);
         if (h->held.failed) {
@@ -387,7 +423,7 @@ static bool eat_head(struct h1 *h, const char *p, size_t n, size_t *used)
     struct sbuf held = h->held; /* the callbacks may end us, and the bytes must outlive them */
     sbuf_init(&h->held, held.max);
     *used = len - before;
-    bool ok = take_head(h, p, len);
+    bool ok = take_head(h, p, len, n > len);
     mem_wipe(held.p, held.n);
     sbuf_finish(&held);
     return ok;
@@ -395,10 +431,10 @@ static bool eat_head(struct h1 *h, const char *p, size_t n, size_t *used)
 
 /* ---- bodies ---- */
 
-static void body_complete(struct h1 *h)
+static void body_complete(struct h1 *h, bool more)
 {
     if (h->session.role == ROLE_CLIENT) {
-        answer_done(h);
+        answer_done(h, more);
         return;
     }
     h->rx = RX_DONE;
@@ -418,7 +454,7 @@ static size_t eat_length(struct h1 *h, const char *p, size_t n)
         h->stream.sink->on_body(&h->stream, p, take, end);
     }
     if (end && h->rx == RX_DONE)
-        body_complete(h);
+        body_complete(h, n > take);
     return take;
 }
 
@@ -434,12 +470,13 @@ static bool eat_body_chunked(struct h1 *h, const char *p, size_t n, size_t *used
         if (!h->discard)
             h->stream.sink->on_body(&h->stream, "", 0, true);
         if (h->rx == RX_DONE)
-            body_complete(h);
+            body_complete(h, n > *used);
     }
     return true;
 }
 
 static bool server_answered(struct h1 *h);
+static void next_request(struct h1 *h);
 
 /* One step; false when no more can be eaten now. */
 static bool eat(struct h1 *h, const char *p, size_t n, size_t *used)
@@ -491,10 +528,8 @@ void h1_take_rest(struct session *s, struct sbuf *out)
     h->rx = RX_DEAD;
 }
 
-static enum err h1_feed(struct session *s, const void *bytes, size_t n)
+static enum err eat_all(struct h1 *h, const char *p, size_t n)
 {
-    struct h1 *h = h1_of(s);
-    const char *p = bytes;
     h->in_feed = true;
     while (n) {
         size_t used = 0;
@@ -508,13 +543,19 @@ static enum err h1_feed(struct session *s, const void *bytes, size_t n)
     if (n && h->session.fault.status == 0)
         keep_for_later(h, p, n);
     h->in_feed = false;
-    if (h->session.fault.status != 0) {
-        close_stream(h, WHY_PROTO);
-        return ERR_PROTOCOL;
-    }
-    if (h->discard && server_answered(h))
+    if (h->session.fault.status == 0)
         return ERR_OK;
-    return ERR_OK;
+    close_stream(h, WHY_PROTO);
+    return ERR_PROTOCOL;
+}
+
+static enum err h1_feed(struct session *s, const void *bytes, size_t n)
+{
+    struct h1 *h = h1_of(s);
+    enum err e = eat_all(h, bytes, n);
+    if (e == ERR_OK && h->discard && !server_answered(h))
+        next_request(h);
+    return e;
 }
 
 static void h1_eof(struct session *s)
@@ -606,7 +647,8 @@ static enum err send_answer_head(struct h1 *h, const struct head *given, bool en
     struct sbuf *out = scratch();
     struct field with_keep[HEAD_MAX_FIELDS + 2];
     if (h->http10 && keep && head.count <= HEAD_MAX_FIELDS) {
-        memcpy(with_keep, head.fields, head.count * sizeof *head.fields);
+        if (head.count)
+            memcpy(with_keep, head.fields, head.count * sizeof *head.fields);
         head.fields = with_keep;
         head_add(&head, FIELD_CONNECTION, SLICE("connection"), SLICE("keep-alive"));
     }
@@ -683,6 +725,8 @@ static enum err h1_send_body(struct stream *st, const void *p, size_t n, bool en
     }
     if (end)
         h->tx = TX_DONE;
+    if (end && h->unflushed == 0)
+        put(h, "", 0); /* all has left already: the flush that follows closes the stream */
     return ERR_OK;
 }
 
@@ -745,7 +789,7 @@ static void next_request(struct h1 *h)
         return;
     struct sbuf held = h->held;
     sbuf_init(&h->held, held.max);
-    enum err e = h1_feed(&h->session, held.p, held.n);
+    enum err e = eat_all(h, held.p, held.n);
     if (e != ERR_OK && h->session.sink->on_fault)
         h->session.sink->on_fault(&h->session, &h->session.fault);
     mem_wipe(held.p, held.n);

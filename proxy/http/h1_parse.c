@@ -156,9 +156,11 @@ static bool check_status_line(struct slice line, struct head *h)
         return false;
     h->status = (int)status;
     h->reason = line.n > 13 ? slice_sub(line, 13, line.n) : (struct slice){line.p, 0};
-    for (size_t i = 0; i < h->reason.n; i++)
-        if ((unsigned char)h->reason.p[i] < 0x20 && h->reason.p[i] != '\t')
+    for (size_t i = 0; i < h->reason.n; i++) {
+        unsigned char c = (unsigned char)h->reason.p[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
             return false;
+    }
     return true;
 }
 

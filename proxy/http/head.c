@@ -90,36 +90,30 @@ static bool is_hop_by_hop(enum field_id id)
     }
 }
 
-static bool is_named_by(const struct slice *named, uint32_t count, struct slice name)
+/* Does one of H's Connection fields name it? */
+static bool is_named(const struct head *h, struct slice name)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (slice_ieq(named[i], name))
-            return true;
+    for (uint32_t i = 0; i < h->count; i++) {
+        struct slice rest = h->fields[i].value, token;
+        while (h->fields[i].id == FIELD_CONNECTION && slice_next(&rest, ',', &token))
+            if (slice_ieq(slice_trim(token), name))
+                return true;
+    }
     return false;
 }
 
 void head_drop_hop_by_hop(struct head *h)
 {
-    struct slice named[32];
-    uint32_t named_count = 0, kept = 0;
-    for (uint32_t i = 0; i < h->count; i++) {
-        if (h->fields[i].id != FIELD_CONNECTION)
-            continue;
-        struct slice rest = h->fields[i].value, token;
-        while (slice_next(&rest, ',', &token)) {
-            token = slice_trim(token);
-            if (token.n && named_count < ARRAY_LEN(named))
-                named[named_count++] = token;
+    uint32_t kept = 0;
+    if (head_get(h, FIELD_CONNECTION))
+        for (uint32_t i = 0; i < h->count; i++) {
+            struct field *f = &h->fields[i];
+            if (!is_hop_by_hop(f->id) && !is_protected(f->id) && is_named(h, f->name))
+                f->id = FIELD_KEEP_ALIVE; /* goes the way of the fixed ones */
         }
-    }
-    for (uint32_t i = 0; i < h->count; i++) {
-        const struct field *f = &h->fields[i];
-        if (is_hop_by_hop(f->id))
-            continue;
-        if (named_count && !is_protected(f->id) && is_named_by(named, named_count, f->name))
-            continue;
-        h->fields[kept++] = *f;
-    }
+    for (uint32_t i = 0; i < h->count; i++)
+        if (!is_hop_by_hop(h->fields[i].id))
+            h->fields[kept++] = h->fields[i];
     h->count = kept;
 }
 
@@ -235,7 +229,7 @@ static bool target_ok(struct slice t)
 
 enum err head_write_request(const struct head *h, struct slice host, bool close, struct sbuf *out)
 {
-    if (!is_token(h->method) || !target_ok(h->path) || has_ctl(host))
+    if (!is_token(h->method) || !target_ok(h->path) || (host.n && !target_ok(host)))
         return ERR_INVALID;
     sbuf_add_slice(out, h->method);
     sbuf_addc(out, ' ');

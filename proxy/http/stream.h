@@ -73,6 +73,7 @@ enum role {
 
 /* Where a session puts bytes for the wire. Implemented by net/pump and by tests. */
 struct outlet {
+    /** N may be 0: flushed(0) then follows, as it does for bytes. */
     void (*put)(struct outlet *o, const void *p, size_t n);
     /** wants_read() may have become true again. */
     void (*readable)(struct outlet *o);

@@ -283,7 +283,7 @@ static bool send_sealed(struct link *l)
 
 /* Encrypts N bytes into the out buffer; returns how many were taken (0: blocked), -1 when broken.
  */
-static ssize_t encrypt(struct link *l, const void *p, size_t n)
+static ssize_t encrypt_some(struct link *l, const void *p, size_t n)
 {
     struct loop *loop = l->loop;
     if (loop->out_owner == l && LOOP_WRITE_BYTES - loop->out_n < 2 * RECORD_ROOM && !send_out(l))
@@ -302,7 +302,7 @@ static bool flush_tls(struct link *l)
 {
     while (l->out && !l->sealed) {
         struct chunk *c = l->out;
-        ssize_t r = encrypt(l, c->data + c->from, c->to - c->from);
+        ssize_t r = encrypt_some(l, c->data + c->from, c->to - c->from);
         if (r < 0)
             return false;
         if (r == 0)
@@ -334,9 +334,10 @@ static bool flush_plain(struct link *l)
 static void report_flushed(struct link *l)
 {
     size_t n = l->unreported;
-    if (n == 0 || l->sealed)
+    if ((n == 0 && !l->report_wanted) || l->sealed)
         return;
     l->unreported = 0;
+    l->report_wanted = false;
     l->out_bytes -= n;
     l->bytes_out += n;
     if (l->state == LINK_OPEN)
@@ -418,7 +419,7 @@ static ssize_t put_direct(struct link *l, const unsigned char *p, size_t n)
 {
     size_t done = 0;
     while (n - done >= DIRECT_BYTES) {
-        ssize_t r = l->ssl ? encrypt(l, p + done, n - done) : send_some(l, p + done, n - done);
+        ssize_t r = l->ssl ? encrypt_some(l, p + done, n - done) : send_some(l, p + done, n - done);
         if (r < 0)
             return -1;
         if (r == 0)
@@ -431,9 +432,10 @@ static ssize_t put_direct(struct link *l, const unsigned char *p, size_t n)
 void link_put(struct link *l, const void *bytes, size_t n)
 {
     const unsigned char *p = bytes;
-    if (n == 0 || l->state == LINK_DEAD || l->state == LINK_FINISHING || l->is_write_broken)
+    if (l->state == LINK_DEAD || l->state == LINK_FINISHING || l->is_write_broken)
         return;
     l->out_bytes += n;
+    l->report_wanted = true;
     mark_dirty(l);
     if (l->state == LINK_OPEN && n >= DIRECT_BYTES && !l->out && !l->sealed) {
         ssize_t r = put_direct(l, p, n);

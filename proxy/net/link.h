@@ -56,6 +56,7 @@ struct link {
     struct chunk *sealed, *sealed_last; /* ciphertext that waits */
     struct chunk *stash, *stash_last;   /* received ciphertext that waits (paused) */
     struct chunk *seen, *seen_last;     /* plaintext of the outer TLS that belongs to the inner */
+    bool report_wanted;                 /* something was put, if only nothing */
     size_t out_bytes, unreported;
     struct list dirty;
     struct deadline deadline; /* of LINK_FINISHING; before that the owner's */
@@ -73,8 +74,8 @@ struct link *link_create_connecting(struct loop *loop, int fd, const struct link
  * follows, or on_error, never from inside this call. */
 enum err link_start_tls(struct link *l, SSL *ssl, bool is_server, const void *seen,
                         size_t n) NODISCARD;
-/** Queues bytes; they leave at the end of this pass. */
-void link_put(struct link *l, const void *p, size_t n);
+/** Queues bytes; they leave at the end of this pass. N 0: on_flushed(0) follows then. */
+void link_put(struct link *l, const void *bytes, size_t n);
 /** Sends what was put now: before the link changes its way of speaking. False when not all of it
  * left. */
 bool link_flush_now(struct link *l) NODISCARD;

@@ -55,6 +55,7 @@ int main(int argc, char **argv)
                                             {NULL, 0, NULL, 0}};
     const char *path = NULL;
     bool check = false;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts */
     for (int o; (o = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
         switch (o) {
         case 'c':

@@ -15,7 +15,7 @@ uint64_t clock_mono_us(void)
     if (atomic_load_explicit(&is_fake, memory_order_relaxed))
         return atomic_load(&fake_mono_ms) * 1000;
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
 }
 
@@ -29,7 +29,7 @@ int64_t clock_wall_ms(void)
     if (atomic_load_explicit(&is_fake, memory_order_relaxed))
         return atomic_load(&fake_wall_ms);
     struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
+    (void)clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 

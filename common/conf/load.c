@@ -436,7 +436,7 @@ static enum err read_file(const char *path, struct sbuf *text, struct errmsg *ms
         e = err_set(msg, ERR_CONFIG, "%s: %s", path, strerrordesc_np(errno));
     else if (text->failed)
         e = err_set(msg, ERR_CONFIG, "%s: larger than %u bytes", path, FILE_MAX);
-    fclose(f);
+    (void)fclose(f);
     mem_wipe(buf, sizeof buf);
     return e;
 }

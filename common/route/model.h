@@ -24,6 +24,6 @@ struct model_scan {
 
 void model_scan_init(struct model_scan *m);
 /** Eats N bytes; returns the state. Nothing is kept but the name. */
-enum model_scan_state model_scan_feed(struct model_scan *m, const void *p, size_t n);
+enum model_scan_state model_scan_feed(struct model_scan *m, const void *bytes, size_t n);
 
 #endif

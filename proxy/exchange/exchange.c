@@ -320,8 +320,8 @@ static void start_send(struct exchange *x)
         return;
     }
     x->back_stream = back_open(x->back);
-    if (!x->back_stream) {
-        connection_failed(x, ERR_CLOSED, back_why(x->back));
+    if (!x->back_stream) { /* the pool gives only connections that are ready for one */
+        fail_with(x, REPLY_UPSTREAM, back_why(x->back), -1);
         return;
     }
     x->back_stream->sink = &back_sink;
@@ -336,7 +336,7 @@ static void start_send(struct exchange *x)
     }
     x->is_forwarded = true;
     x->held_sent = 0;
-    x->body_sent = 0;
+    x->body_left = 0;
     if (!bodiless)
         send_held(x);
 }
@@ -440,9 +440,23 @@ static void touch_request(struct exchange *x)
 
 static void give(struct exchange *x, const void *p, size_t n, bool end)
 {
-    x->body_sent += n;
     if (stream_send_body(x->back_stream, p, n, end) != ERR_OK)
         fail_with(x, REPLY_INTERNAL, "request_length", -1);
+}
+
+/* What will not be sent again goes, else a client that is always ahead of the back would fill us.
+ */
+static void forget_sent(struct exchange *x)
+{
+    if (x->held_sent == x->held.n) {
+        drop_held(x);
+        return;
+    }
+    memmove(x->held.p, x->held.p + x->held_sent, x->held.n - x->held_sent);
+    x->held.n -= x->held_sent;
+    x->counted -= x->held_sent;
+    atomic_fetch_sub_explicit(x->svc->replay_bytes, x->held_sent, memory_order_relaxed);
+    x->held_sent = 0;
 }
 
 /* Gives the back what is held and not sent, a piece at a time: the rest follows when that has left.
@@ -456,8 +470,8 @@ static void send_held(struct exchange *x)
     x->held_sent += n;
     if (n || end)
         give(x, p, n, end);
-    if (x->back_stream && !x->is_replayable && x->held_sent == x->held.n)
-        drop_held(x);
+    if (x->back_stream && !x->is_replayable)
+        forget_sent(x);
 }
 
 static void model_known(struct exchange *x);
@@ -466,7 +480,6 @@ static void front_body(struct stream *st, const void *p, size_t n, bool end)
 {
     struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
     x->bytes_up += n;
-    x->uncredited += n;
     if (end)
         x->request_ended = true;
     if (x->state == X_REPLY || x->state == X_OVER || x->answer_ended)
@@ -479,7 +492,7 @@ static void front_body(struct stream *st, const void *p, size_t n, bool end)
     if (x->state == X_MODEL) {
         touch(x, x->svc->conf->limits.idle_timeout);
         stream_credit(st, n); /* held within the replay limit: the model may come last */
-        x->uncredited -= n;
+        x->credited += n;
         if (model_scan_feed(&x->scan, p, n) != MODEL_MORE || end || !x->is_replayable)
             model_known(x);
         return;
@@ -499,10 +512,13 @@ static void back_sent(struct stream *st, size_t n)
     if (!st->owner)
         return;
     struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
-    uint64_t credit = n < x->uncredited ? n : x->uncredited;
-    x->uncredited -= credit;
-    if (!x->front_closed)
-        stream_credit(x->front, (size_t)credit);
+    x->body_left += n;
+    if (x->body_left > x->credited) { /* what is sent again was credited before */
+        uint64_t credit = x->body_left - x->credited;
+        x->credited = x->body_left;
+        if (!x->front_closed)
+            stream_credit(x->front, (size_t)credit);
+    }
     touch_request(x);
     if (x->back_stream == st && x->held_sent < x->held.n)
         send_held(x);
@@ -941,6 +957,7 @@ void exchange_begin(struct services *s, const struct front_info *info, struct st
     x->began_ms = s->loop->now_ms;
     x->request_ended = end;
     x->is_replayable = true;
+    x->model = SLICE("");
     x->deadline.fire = on_deadline;
     arena_init(&x->arena, HEAD_ARENA_MAX);
     sbuf_init(&x->held, (size_t)s->conf->retry.replay_bytes + 4 * STREAM_WINDOW);

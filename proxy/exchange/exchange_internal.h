@@ -55,11 +55,11 @@ struct exchange {
 
     /* body bytes that are held: to wait for the back, and to be sent again */
     struct sbuf held;
-    size_t held_sent;    /* of held, given to the present back */
-    bool is_replayable;  /* everything the client sent so far is in held */
-    size_t counted;      /* in svc->replay_bytes */
-    uint64_t uncredited; /* received and not yet credited */
-    uint64_t body_sent;  /* to the present back */
+    size_t held_sent;   /* of held, given to the present back */
+    bool is_replayable; /* everything the client sent so far is in held */
+    size_t counted;     /* in svc->replay_bytes */
+    uint64_t credited;  /* of the body's bytes, to the front */
+    uint64_t body_left; /* of them, sent by the present back */
 
     /* the attempts */
     struct pick_result pick;

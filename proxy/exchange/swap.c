@@ -124,12 +124,13 @@ static struct slice rewrite_path(struct exchange *x, struct slice project, struc
 /* "Bearer " and the token, in the arena, which is wiped. */
 static struct slice bearer(struct exchange *x, struct slice token)
 {
-    char *p = arena_alloc(&x->arena, 7 + token.n);
+    const struct slice scheme = SLICE("Bearer ");
+    char *p = arena_alloc(&x->arena, scheme.n + token.n);
     if (!p)
         return (struct slice){NULL, 0};
-    memcpy(p, "Bearer ", 7);
-    memcpy(p + 7, token.p, token.n);
-    return slice_make(p, 7 + token.n);
+    memcpy(p, scheme.p, scheme.n);
+    memcpy(p + scheme.n, token.p, token.n);
+    return slice_make(p, scheme.n + token.n);
 }
 
 static enum err add_credential(struct exchange *x, struct head *h)

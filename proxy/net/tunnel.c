@@ -99,41 +99,50 @@ static void want(struct event *ev, bool on)
         event_del(ev);
 }
 
-/* Moves one direction as far as it goes. False: broken. */
+/* From the socket into the pipe. -1 broken, 0 nothing now, 1 moved. */
+static int flow_fill(struct tunnel *t, int i)
+{
+    struct flow *f = &t->flows[i];
+    if (f->saw_end || f->in_pipe)
+        return 0;
+    ssize_t r =
+        splice(t->fds[i], NULL, f->pipe[1], NULL, PIPE_BYTES, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    if (r < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    f->saw_end = r == 0;
+    f->in_pipe = (size_t)r;
+    t->bytes[i] += (uint64_t)r;
+    return r > 0;
+}
+
+/* From the pipe into the other socket. */
+static int flow_empty(struct tunnel *t, int i)
+{
+    struct flow *f = &t->flows[i];
+    if (f->in_pipe == 0)
+        return 0;
+    ssize_t r =
+        splice(f->pipe[0], NULL, t->fds[!i], NULL, f->in_pipe, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    if (r < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    f->in_pipe -= (size_t)r;
+    return r > 0;
+}
+
+/* Moves one direction as far as it goes, for a while. False: broken. */
 static bool flow_step(struct tunnel *t, int i)
 {
     struct flow *f = &t->flows[i];
-    int from = t->fds[i], to = t->fds[!i];
-    const unsigned flags = SPLICE_F_NONBLOCK | SPLICE_F_MOVE;
-    for (int round = 0; round < 8 && !f->is_done; round++) {
-        bool moved = false;
-        if (!f->saw_end && f->in_pipe == 0) {
-            ssize_t r = splice(from, NULL, f->pipe[1], NULL, PIPE_BYTES, flags);
-            if (r < 0 && errno != EAGAIN && errno != EINTR)
-                return false;
-            if (r == 0)
-                f->saw_end = true;
-            if (r > 0) {
-                f->in_pipe = (size_t)r;
-                t->bytes[i] += (uint64_t)r;
-                moved = true;
-            }
-        }
-        if (f->in_pipe) {
-            ssize_t r = splice(f->pipe[0], NULL, to, NULL, f->in_pipe, flags);
-            if (r < 0 && errno != EAGAIN && errno != EINTR)
-                return false;
-            if (r > 0) {
-                f->in_pipe -= (size_t)r;
-                moved = true;
-            }
-        }
-        if (f->saw_end && f->in_pipe == 0) {
-            shutdown(to, SHUT_WR);
-            f->is_done = true;
-        }
-        if (!moved)
-            break;
+    int filled = 1, emptied = 0;
+    for (int round = 0; round < 8 && filled + emptied > 0; round++) {
+        filled = flow_fill(t, i);
+        emptied = flow_empty(t, i);
+        if (filled < 0 || emptied < 0)
+            return false;
+    }
+    if (f->saw_end && f->in_pipe == 0 && !f->is_done) {
+        shutdown(t->fds[!i], SHUT_WR);
+        f->is_done = true;
     }
     want(&f->read_ev, !f->saw_end && f->in_pipe == 0);
     want(&f->write_ev, f->in_pipe > 0);

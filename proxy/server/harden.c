@@ -29,9 +29,11 @@ void raise_descriptor_limit(void)
  * calls (0.1 for each request were counted with the defaults). */
 void tune_heap(void)
 {
+    /* NOLINTBEGIN(concurrency-mt-unsafe): before any thread starts */
     mallopt(M_TRIM_THRESHOLD, 4 << 20);
     mallopt(M_TOP_PAD, 256 << 10);
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    /* NOLINTEND(concurrency-mt-unsafe) */
 }
 
 void notify_supervisor(const char *state)

@@ -30,6 +30,7 @@
 static enum err load_master_key(const struct conf *c, struct master_key **ret, struct errmsg *msg)
 {
     enum err e = master_key_load(c->store.master_key_file, ret, msg);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts */
     const char *dir = getenv("CREDENTIALS_DIRECTORY");
     if (e != ERR_NOT_FOUND || !dir)
         return e;
@@ -153,9 +154,12 @@ static uint16_t bound_port(int fd, struct sockaddr_storage *ret)
 /* The names under which clients reach this listener. */
 static enum err note_listener(struct server *s, int fd, bool is_tls, struct errmsg *msg)
 {
-    struct sockaddr_storage a = {0};
+    struct sockaddr_storage a;
+    memset(&a, 0, sizeof a);
     char ip[INET6_ADDRSTRLEN] = "";
     uint16_t port = bound_port(fd, &a);
+    if (port == 0)
+        return err_set(msg, ERR_IO, "listen: a bound address cannot be read");
     const void *raw = a.ss_family == AF_INET6
                           ? (const void *)&((struct sockaddr_in6 *)&a)->sin6_addr
                           : (const void *)&((struct sockaddr_in *)&a)->sin_addr;
@@ -168,6 +172,8 @@ static enum err note_listener(struct server *s, int fd, bool is_tls, struct errm
         s->page_port = port;
         s->page_is_tls = is_tls;
     }
+    if (s->listen_count < ARRAY_LEN(s->listen))
+        s->listen[s->listen_count++] = a;
     enum err e = policy_add_self(s->policy, (struct sockaddr *)&a);
     return e == ERR_OK ? e : err_set(msg, e, "listen: %s", err_str(e));
 }
@@ -365,36 +371,51 @@ static void on_term(evutil_socket_t sig, short what, void *arg)
     deadline_set(&s->loop->wheel, &s->drain_check, now + 100u);
 }
 
-/* The old configuration and policy stay: exchanges of the workers may look at them yet, and a
- * reload is rare. */
+static enum err take_conf(struct server *s, struct conf *c, struct policy *p)
+{
+    struct former *f = mem_alloc(sizeof *f);
+    if (!f)
+        return ERR_NOMEM;
+    *f = (struct former){s->formers, s->conf, s->policy};
+    s->formers = f;
+    s->conf = c;
+    s->policy = p;
+    log_set(c->log.level, c->log.format);
+    for (uint32_t i = 0; i < s->worker_count; i++)
+        worker_post_conf(s->workers[i], c, p);
+    return ERR_OK;
+}
+
+static enum err reload(struct server *s, struct errmsg *msg)
+{
+    struct conf *c = NULL;
+    struct policy *p = NULL;
+    enum err e = conf_load(s->conf_path, &c, msg);
+    if (e == ERR_OK)
+        e = policy_create(c, &p, msg);
+    for (uint32_t i = 0; e == ERR_OK && i < s->listen_count; i++)
+        e = policy_add_self(p, (struct sockaddr *)&s->listen[i]);
+    if (e == ERR_OK)
+        e = take_conf(s, c, p);
+    if (e != ERR_OK) {
+        policy_destroy(p);
+        conf_destroy(c);
+    }
+    return e;
+}
+
 static void on_hup(evutil_socket_t sig, short what, void *arg)
 {
     (void)sig;
     (void)what;
     struct server *s = arg;
     struct errmsg msg = {0};
-    struct conf *c = NULL;
-    struct policy *p = NULL;
     notify_supervisor("RELOADING=1");
-    enum err e = conf_load(s->conf_path, &c, &msg);
-    if (e == ERR_OK)
-        e = policy_create(c, &p, &msg);
-    if (e != ERR_OK) {
-        LOG(LOG_ERROR, "reload_failed", KV_Z("error", msg.text));
-        conf_destroy(c);
-    } else {
-        for (uint32_t i = 0; e == ERR_OK && i < s->workers[0]->fd_count; i++) {
-            struct sockaddr_storage a = {0};
-            if (i < s->workers[0]->listener_count && bound_port(s->workers[0]->fds[i], &a))
-                e = policy_add_self(p, (struct sockaddr *)&a);
-        }
-        s->conf = c;
-        s->policy = p;
-        log_set(c->log.level, c->log.format);
-        for (uint32_t i = 0; i < s->worker_count; i++)
-            worker_post_conf(s->workers[i], c, p);
+    enum err e = reload(s, &msg);
+    if (e != ERR_OK)
+        LOG(LOG_ERROR, "reload_failed", KV_Z("error", *msg.text ? msg.text : err_str(e)));
+    else
         LOG(LOG_INFO, "reloaded", KV_I("pid", getpid()));
-    }
     log_reopen();
     notify_supervisor("READY=1");
 }
@@ -511,6 +532,13 @@ static void close_all(struct server *s)
             event_free(s->signals[i]);
     loop_destroy(s->loop);
     mem_free(s->accounts);
+    while (s->formers) {
+        struct former *f = s->formers;
+        s->formers = f->next;
+        policy_destroy(f->policy);
+        conf_destroy(f->conf);
+        mem_free(f);
+    }
     arena_thread_finish();
     log_thread_stop();
     conf_destroy(s->conf);

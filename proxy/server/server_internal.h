@@ -100,6 +100,13 @@ enum server_state {
     SERVER_DRAINING
 };
 
+/* What a reload replaced: exchanges may look at it yet, so it lives until the end. */
+struct former {
+    struct former *next;
+    struct conf *conf;
+    struct policy *policy;
+};
+
 struct account_figures {
     int64_t id;
     uint64_t requests, limited, errors;
@@ -123,6 +130,8 @@ struct server {
     uint32_t worker_count;
     struct authority self[LISTENERS_MAX + 4]; /* what clients may call us */
     uint32_t self_count;
+    struct sockaddr_storage listen[LISTENERS_MAX]; /* ours, never to be dialled */
+    uint32_t listen_count;
     char page_host[HOST_MAX + 1];
     uint16_t page_port;
     bool page_is_tls;
@@ -145,6 +154,7 @@ struct server {
     size_t bad_rows;
     bool store_ok;
     uint64_t node_told_ms;
+    struct former *formers;
 };
 
 /* status.c */

@@ -86,13 +86,19 @@ static enum err check_master_key(struct server *s, struct errmsg *msg)
 static enum err open_keeper(struct server *s, struct errmsg *msg)
 {
     const struct conf *c = s->conf;
+    const char *permitted[34];
+    size_t count = 0;
+    for (size_t i = 0; i < c->policy.swap_domains.n && count < ARRAY_LEN(permitted) - 2; i++)
+        permitted[count++] = c->policy.swap_domains.v[i];
+    if (c->listen.proxy_tls.n && *s->page_host)
+        permitted[count++] = s->page_host; /* our own name, for listeners inside TLS */
     struct keeper_conf k = {.ca_cert_path = c->ca.cert,
                             .ca_key_path = c->ca.key,
                             .store_path = c->store_path,
                             .key = s->key,
                             .leaf_days = c->ca.leaf_days,
-                            .permitted = (const char *const *)c->policy.swap_domains.v,
-                            .permitted_count = c->policy.swap_domains.n};
+                            .permitted = permitted,
+                            .permitted_count = count};
     enum err e = keeper_create(&k, &s->keeper, msg);
     struct ca_info info = {0};
     if (e == ERR_OK)
@@ -166,6 +172,8 @@ static enum err note_listener(struct server *s, int fd, bool is_tls, struct errm
     inet_ntop(a.ss_family, raw, ip, sizeof ip);
     add_self(s, ip, port);
     add_self(s, "localhost", port);
+    if (*s->page_host && port == s->page_port)
+        s->page_is_tls |= is_tls; /* listen.advertise names this listener */
     if (!*s->page_host) {
         bool any = strcmp(ip, "0.0.0.0") == 0 || strcmp(ip, "::") == 0;
         (void)slice_copy(slice_of(any ? "localhost" : ip), s->page_host, sizeof s->page_host);
@@ -456,15 +464,15 @@ static enum err open_all(struct server *s, struct errmsg *msg)
     if (e == ERR_OK)
         e = check_master_key(s, msg);
     if (e == ERR_OK)
+        e = make_workers(s, msg);
+    if (e == ERR_OK)
+        e = bind_all(s, msg); /* before the keeper, which must know our own name */
+    if (e == ERR_OK)
         e = open_keeper(s, msg);
     if (e == ERR_OK)
         e = load_snapshot(s, msg);
     if (e == ERR_OK)
         e = limits_create(&s->limits);
-    if (e == ERR_OK)
-        e = make_workers(s, msg);
-    if (e == ERR_OK)
-        e = bind_all(s, msg);
     if (e != ERR_OK && !*msg->text)
         err_set(msg, e, "%s", err_str(e));
     return e;

@@ -1035,7 +1035,7 @@ static void do_line(const char *line)
 }
 
 /* TEXT: lines; "> what is done", then what is told. */
-static void play(const char *text)
+static inline void play(const char *text)
 {
     char done[1024] = "", *told = calloc(1, LOG_MAX);
     assert_non_null(told);

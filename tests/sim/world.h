@@ -328,14 +328,12 @@ static struct back *new_back(const struct authority *to, bool is_tls)
     static const struct session_limits limits = {65536, 128};
     assert_true(w.back_count < BACKS_MAX);
     struct back *b = &w.backs[w.back_count];
-    *b = (struct back){.outlet = {back_put, nothing, b},
-                       .to = *to,
-                       .is_used = true,
-                       .is_tls = is_tls,
-                       .number = w.back_count + 1};
+    *b = (struct back){
+        .outlet = {back_put, nothing, b}, .to = *to, .is_tls = is_tls, .number = w.back_count + 1};
     b->session = h1_create(ROLE_CLIENT, &limits, &b->outlet, &no_sink, b);
     if (!b->session)
         return NULL;
+    b->is_used = true;
     w.back_count++;
     return b;
 }

@@ -191,12 +191,23 @@ static void a_row_outside_the_swap_domains_gets_no_token(void **state)
 {
     static const struct snap_model astray[] = {{S("gemini-2.5-*"), S("evil.test")}};
     w.accounts[D].models = astray;
-    assert_true(connect_client(VERTEX));
-    w.log_n = 0;
-    do_ask("rows");
-    settle();
+    play("> ask rows\n"
+         "client 404 destination_not_found\n"
+         "record 404 own no_model\n");
+    /* a Google domain, but not one of those that the configuration names */
+    static char *narrow[] = {VERTEX};
+    struct policy *p;
+    struct errmsg msg;
+    w.conf.policy.swap_domains = (struct conf_list){narrow, 1};
+    assert_int_equal(policy_create(&w.conf, &p, &msg), ERR_OK);
+    w.svc.policy = p;
+    w.accounts[D].models = d_models;
+    play("> ask rows\n"
+         "client 503 proxy_internal_error\n"
+         "record 503 own d:- model_domain\n"
+         "client ended\n");
     assert_int_equal(w.back_count, 0);
-    assert_non_null(strstr(w.log, "client 503"));
+    policy_destroy(p);
 }
 
 static void a_quota_project_is_the_accounts(void **state)

@@ -97,7 +97,7 @@ void sbuf_addf(struct sbuf *b, const char *fmt, ...)
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    char *to = n < 0 ? NULL : sbuf_reserve(b, (size_t)n + 1);
+    char *to = n < 0 ? NULL : sbuf_reserve(b, (size_t)n); /* leaves one byte for the NUL */
     if (to) {
         vsnprintf(to, (size_t)n + 1, fmt, again);
         b->n += (size_t)n;

@@ -195,8 +195,12 @@ static void on_ready(struct pump *p)
     if (g->state == GATE_TLS)
         g->info.sni_differs = !tls_sni_matches(p->link->ssl, authority_host(&g->info.authority));
     g->info.is_intercepted = g->state == GATE_TLS;
-    if (!start_session(g, g->state == GATE_TLS ? GATE_SWAP : GATE_FIRST))
+    if (!start_session(g, g->state == GATE_TLS ? GATE_SWAP : GATE_FIRST)) {
         gate_end(g, "memory");
+        return;
+    }
+    session_destroy(g->old_session); /* an idle connection holds nothing that it does not need */
+    g->old_session = NULL;
 }
 
 static void on_fault(struct pump *p)

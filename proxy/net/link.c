@@ -8,7 +8,6 @@
 #include "tls/tls.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <unistd.h>
@@ -257,8 +256,12 @@ static bool send_out(struct link *l)
         else
             at += (size_t)r;
     }
-    if (ok && at < loop->out_n)
-        ok = chain_add(loop, &l->sealed, &l->sealed_last, loop->out + at, loop->out_n - at);
+    if (ok && at < loop->out_n) {
+        if (!chain_add(loop, &l->sealed, &l->sealed_last, loop->out + at, loop->out_n - at)) {
+            shutdown(l->fd, SHUT_RDWR); /* no memory: both sides must see a cut */
+            ok = false;
+        }
+    }
     loop->out_n = 0;
     loop->out_owner = NULL;
     if (l->sealed)
@@ -584,7 +587,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     struct loop *loop = l->loop;
     loop_now(loop);
     loop->in_pass = true;
-    if (l->ssl && (l->stash || l->state == LINK_HANDSHAKE || SSL_has_pending(l->ssl)))
+    if (l->ssl && (l->state == LINK_HANDSHAKE || link_has_unread(l)))
         consume(l); /* what a pause (or the owner) left */
     for (int i = 0; (what & EV_READ) && i < READ_ROUNDS && l->state != LINK_DEAD; i++) {
         if (l->is_paused || l->is_eof_told || l->saw_eof || !l->is_reading)
@@ -631,11 +634,6 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 }
 
 /* ---- life ---- */
-
-static int dup_cloexec(int fd)
-{
-    return fcntl(fd, F_DUPFD_CLOEXEC, 3);
-}
 
 static struct link *create(struct loop *loop, int fd, const struct link_ops *ops, void *owner)
 {
@@ -773,7 +771,8 @@ void link_shut(struct link *l)
 int link_take_fd(struct link *l)
 {
     CHECK(!l->ssl && !l->out && l->state == LINK_OPEN);
-    int fd = dup_cloexec(l->fd);
+    int fd = l->fd;
+    l->fd = -1;
     link_destroy(l, false);
     return fd;
 }
@@ -796,7 +795,8 @@ void link_destroy(struct link *l, bool clean)
     event_del(&l->read_ev); /* also when only event_active made it pending */
     list_remove(&l->dirty);
     deadline_clear(&l->deadline);
-    close(l->fd);
+    if (l->fd >= 0)
+        close(l->fd);
     l->fd = -1;
     later_destroy(l->loop->later, &l->later, free_link);
 }
@@ -815,7 +815,7 @@ static void finish_step(struct link *l)
         if (l->sealed)
             return;
     }
-    if (!l->linger || l->saw_eof) {
+    if (!l->linger || l->saw_eof || l->is_eof_told) { /* the peer has nothing more to lose */
         link_destroy(l, false);
         return;
     }

@@ -330,6 +330,17 @@ enum err pool_acquire(struct pool *p, const struct authority *to, bool is_tls, b
     return ERR_AGAIN;
 }
 
+static uint32_t count_idle(struct pool *p, const struct authority *to, bool is_tls)
+{
+    uint32_t n = 0;
+    struct list *head = &p->buckets[bucket_of(to, is_tls)];
+    for (struct list *l = head->next; l != head; l = l->next) {
+        const struct back *b = container_of(l, struct back, in_bucket);
+        n += b->is_tls == is_tls && authority_eq(&b->to, to);
+    }
+    return n;
+}
+
 void pool_release(struct back *b)
 {
     struct pool *p = b->pool;
@@ -339,7 +350,9 @@ void pool_release(struct back *b)
     struct link *l = b->pump.link;
     if (b->why || !session_is_idle(b->pump.session) || l->state != LINK_OPEN ||
         link_has_unread(l) || link_queued(l) || l->saw_eof || l->is_write_broken ||
-        p->conf.idle_per_host == 0) {
+        p->conf.idle_total == 0 || p->conf.idle_per_host == 0 ||
+        (p->stats.idle >= p->conf.idle_per_host &&
+         count_idle(p, &b->to, b->is_tls) >= p->conf.idle_per_host)) {
         destroy(b, true);
         return;
     }
@@ -375,7 +388,10 @@ static void discard_body(struct stream *st, const void *p, size_t n, bool end)
     (void)end;
     struct back *b = obj_from(st->owner, BACK_MAGIC);
     b->discarded += n;
-    stream_credit(st, n);
+    if (b->discarded > DISCARD_MAX)
+        stream_reset(st);
+    else
+        stream_credit(st, n);
 }
 
 static void discard_sent(struct stream *st, size_t n)
@@ -388,7 +404,7 @@ static void discard_close(struct stream *st, enum why why)
 {
     struct back *b = obj_from(st->owner, BACK_MAGIC);
     deadline_clear(&b->deadline);
-    if (why == WHY_DONE && b->discarded <= DISCARD_MAX)
+    if (why == WHY_DONE)
         pool_release(b);
     else
         destroy(b, false);

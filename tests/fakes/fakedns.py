@@ -18,12 +18,23 @@ class FakeDns:
     def __init__(self, names, address="127.0.0.1"):
         self.names = {n.lower(): a for n, a in names.items()}
         self.asked = []
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind((address, 0))
+        self.udp, self.tcp = self._one_port(address)
         self.port = self.udp.getsockname()[1]
-        self.tcp = socket.create_server((address, self.port))
         for loop in (self._udp, self._tcp):
             threading.Thread(target=loop, daemon=True).start()
+
+    @staticmethod
+    def _one_port(address):
+        """A port that is free for both: one that is free for UDP may be somebody's TCP connection."""
+        for attempt in range(50):
+            udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            udp.bind((address, 0))
+            try:
+                return udp, socket.create_server((address, udp.getsockname()[1]))
+            except OSError:
+                udp.close()
+                if attempt == 49:
+                    raise
 
     def answer(self, query):
         """The answer to QUERY in wire format, or None for something unreadable."""

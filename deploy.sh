@@ -57,6 +57,7 @@ packages_for() { # build | run | demo | test
   demo) echo "$build $run python3-cryptography" ;;
   test) echo "$build $run python3-cryptography libcmocka-dev clang clang-format clang-tidy cppcheck shellcheck mandoc
     sqlite3 git zsh fish nghttp2-client procps" ;;
+  bench) echo "nginx-light haproxy squid-openssl strace procps" ;;
   esac
 }
 
@@ -804,9 +805,29 @@ cmd_test() {
 
 # ---- bench, clean ------------------------------------------------------------------------------
 
+# The peers; without one of them its row is missing. A package's own service must not run because of us.
+bench_peers() {
+  local new service
+  is_debian || return 0
+  new=$(missing_packages bench)
+  need_packages bench || warn "not every peer could be installed"
+  [ -d /run/systemd/system ] || return 0
+  for service in nginx haproxy squid; do
+    case " $new" in *" $service"*) as_root systemctl disable --now --quiet $service || true ;; esac
+  done
+}
+
 cmd_bench() {
   [ -f bench/run.sh ] || die "bench/run.sh is missing from this tree"
   build_release demo
+  bench_peers
+  if [ ! -f build/bench/build.ninja ]; then
+    cmake --preset release -B build/bench -DCREDSWAP_BENCH=ON -DCREDSWAP_WERROR=OFF >build/configure-bench.log 2>&1 || {
+      tail -n 30 build/configure-bench.log >&2
+      return 1
+    }
+  fi
+  cmake --build build/bench -j "$JOBS" --target bench
   bash bench/run.sh "$@"
 }
 

@@ -1,0 +1,350 @@
+/* The benchmark's provider: a TLS server, one thread, that answers what the request's X-Bench field
+ * names (small, down, up, sse), plays the token endpoint at /token, and says in X-Swapped whether
+ * the real credential arrived.
+ * origin CERT KEY PORT...: listens on 127.0.0.1, prints "ready", ends by SIGTERM. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    FDS_MAX = 16384,
+    SMALL_BYTES = 2048,
+    DOWN_BYTES = 16 << 20,
+    RECORD_BYTES = 16384,
+    EVENT_BYTES = 120,
+    EVENT_EVERY_MS = 20,
+};
+
+enum state {
+    UNUSED,
+    LISTENING,
+    HANDSHAKE,
+    REQUEST, /* head and body are read, the answer is written, and again */
+    STREAM,  /* events until the other side leaves */
+};
+
+struct conn {
+    enum state state;
+    SSL *ssl;
+    char head[8192], out[4096];
+    size_t head_len, out_len, out_done;
+    uint64_t body_left, bulk_left;
+    bool is_answering;
+    int64_t event_due; /* ns */
+};
+
+static struct conn conns[FDS_MAX]; /* by descriptor; untouched pages cost nothing */
+static int streams[FDS_MAX], stream_count;
+static SSL_CTX *tls;
+static int poller;
+static char filler[RECORD_BYTES];
+static const char TOKEN[] =
+    "{\"access_token\":\"ya29.c.benchbenchbenchbenchbenchbenchbenchbenchbenchbench\","
+    "\"expires_in\":3599,\"token_type\":\"Bearer\"}";
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "origin: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static void watch(int fd, enum state state)
+{
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.fd = fd};
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &ev))
+        fail("epoll_ctl");
+    conns[fd].state = state;
+}
+
+static void close_conn(int fd)
+{
+    struct conn *c = &conns[fd];
+    for (int i = 0; c->state == STREAM && i < stream_count; i++)
+        if (streams[i] == fd)
+            streams[i--] = streams[--stream_count];
+    SSL_free(c->ssl);
+    c->ssl = NULL;
+    c->state = UNUSED;
+    close(fd);
+}
+
+static void accept_all(int listener)
+{
+    int fd = -1;
+    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+        int on = 1;
+        if (fd >= FDS_MAX) {
+            close(fd);
+            continue;
+        }
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        struct conn *c = &conns[fd];
+        c->ssl = SSL_new(tls);
+        c->head_len = c->out_len = c->out_done = 0;
+        c->body_left = c->bulk_left = 0;
+        c->is_answering = false;
+        SSL_set_fd(c->ssl, fd);
+        SSL_set_accept_state(c->ssl);
+        watch(fd, HANDSHAKE);
+    }
+}
+
+/* ---- answers ---- */
+
+static void add_text(struct conn *c, const char *text)
+{
+    size_t len = strlen(text);
+    memcpy(c->out + c->out_len, text, len);
+    c->out_len += len;
+}
+
+static void begin_answer(struct conn *c, const char *type, uint64_t length)
+{
+    bool is_swapped = strcasestr(c->head, "\r\nauthorization: Bearer ya29.") != NULL;
+    c->out_len = (size_t)snprintf(c->out, sizeof c->out,
+                                  "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nX-Swapped: %d\r\n"
+                                  "Content-Length: %llu\r\n\r\n",
+                                  type, is_swapped, (unsigned long long)length);
+}
+
+static bool asks_for(const struct conn *c, const char *what)
+{
+    const char *field = strcasestr(c->head, "\r\nx-bench: ");
+    return field && !strncmp(field + 11, what, strlen(what));
+}
+
+static void begin_stream(int fd)
+{
+    struct conn *c = &conns[fd];
+    add_text(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n");
+    add_text(c, strcasestr(c->head, "\r\nauthorization: Bearer ya29.") ? "X-Swapped: 1\r\n"
+                                                                       : "X-Swapped: 0\r\n");
+    add_text(c, "Transfer-Encoding: chunked\r\n\r\n");
+    c->state = STREAM;
+    c->event_due = now_ns() + (1 + fd % EVENT_EVERY_MS) * 1000000LL;
+    streams[stream_count++] = fd;
+}
+
+static void answer(int fd)
+{
+    struct conn *c = &conns[fd];
+    c->is_answering = true;
+    c->out_len = c->out_done = 0;
+    if (asks_for(c, "sse")) {
+        begin_stream(fd);
+    } else if (asks_for(c, "down")) {
+        begin_answer(c, "application/octet-stream", DOWN_BYTES);
+        c->bulk_left = DOWN_BYTES;
+    } else if (asks_for(c, "up")) {
+        begin_answer(c, "application/json", 2);
+        add_text(c, "{}");
+    } else if (!strncmp(c->head, "POST /token ", 12)) {
+        begin_answer(c, "application/json", sizeof TOKEN - 1);
+        add_text(c, TOKEN);
+    } else {
+        begin_answer(c, "application/json", SMALL_BYTES);
+        memcpy(c->out + c->out_len, filler, SMALL_BYTES);
+        c->out_len += SMALL_BYTES;
+    }
+}
+
+/* An event carries the time at which it was written: @ and 19 digits. */
+static void add_event(struct conn *c)
+{
+    char event[EVENT_BYTES + 1];
+    if (c->out_done < c->out_len)
+        return; /* the reader is behind: an event is dropped, not queued */
+    int len = snprintf(event, sizeof event, "data: {\"at\":\"@%019lld\",\"text\":\"",
+                       (long long)now_ns());
+    memset(event + len, 'e', sizeof event - (size_t)len);
+    memcpy(event + EVENT_BYTES - 4, "\"}\n\n", 4);
+    c->out_done = 0;
+    c->out_len = (size_t)snprintf(c->out, sizeof c->out, "%x\r\n%.*s\r\n", (unsigned)EVENT_BYTES,
+                                  EVENT_BYTES, event);
+}
+
+/* ---- one connection ---- */
+
+/* Whether there is more to do at once. */
+static bool write_some(int fd)
+{
+    struct conn *c = &conns[fd];
+    const char *from = c->out + c->out_done;
+    size_t len = c->out_len - c->out_done;
+    if (!len && c->bulk_left) {
+        from = filler;
+        len = c->bulk_left < sizeof filler ? (size_t)c->bulk_left : sizeof filler;
+    }
+    if (!len) {
+        c->is_answering = c->state == STREAM;
+        return c->state != STREAM;
+    }
+    int n = SSL_write(c->ssl, from, (int)len);
+    if (n <= 0) {
+        if (SSL_get_error(c->ssl, n) != SSL_ERROR_WANT_WRITE)
+            close_conn(fd);
+        return false;
+    }
+    if (from == filler)
+        c->bulk_left -= (uint64_t)n;
+    else
+        c->out_done += (size_t)n;
+    return true;
+}
+
+static bool head_is_complete(struct conn *c)
+{
+    c->head[c->head_len] = 0;
+    char *end = strstr(c->head, "\r\n\r\n");
+    if (!end)
+        return false;
+    const char *field = strcasestr(c->head, "\r\ncontent-length:");
+    uint64_t length = field && field < end ? strtoull(field + 17, NULL, 10) : 0;
+    size_t head = (size_t)(end + 4 - c->head), extra = c->head_len - head;
+    c->body_left = length > extra ? length - extra : 0;
+    end[2] = 0;
+    c->head_len = 0;
+    return true;
+}
+
+static bool read_some(int fd)
+{
+    static char scratch[65536];
+    struct conn *c = &conns[fd];
+    bool in_body = c->body_left > 0 || c->state == STREAM;
+    char *to = in_body ? scratch : c->head + c->head_len;
+    size_t room = in_body ? sizeof scratch : sizeof c->head - 1 - c->head_len;
+    int n = room ? SSL_read(c->ssl, to, (int)room) : 0;
+    if (n <= 0) {
+        if (!room || SSL_get_error(c->ssl, n) != SSL_ERROR_WANT_READ)
+            close_conn(fd);
+        return false;
+    }
+    if (c->state == STREAM)
+        return true;
+    if (in_body) {
+        c->body_left -= (uint64_t)n < c->body_left ? (uint64_t)n : c->body_left;
+        if (!c->body_left)
+            answer(fd);
+        return true;
+    }
+    c->head_len += (size_t)n;
+    if (head_is_complete(c) && !c->body_left)
+        answer(fd);
+    return true;
+}
+
+static void advance(int fd)
+{
+    struct conn *c = &conns[fd];
+    if (c->state == HANDSHAKE) {
+        int n = SSL_do_handshake(c->ssl);
+        if (n != 1) {
+            int why = SSL_get_error(c->ssl, n);
+            if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE)
+                close_conn(fd);
+            return;
+        }
+        c->state = REQUEST;
+    }
+    while (c->state == REQUEST && (c->is_answering ? write_some(fd) : read_some(fd)))
+        ;
+    while (c->state == STREAM && write_some(fd))
+        ;
+    while (c->state == STREAM && read_some(fd))
+        ;
+}
+
+static void run_streams(void)
+{
+    int64_t now = now_ns();
+    for (int i = stream_count; i-- > 0;) {
+        struct conn *c = &conns[streams[i]];
+        if (c->event_due > now)
+            continue;
+        c->event_due += EVENT_EVERY_MS * 1000000LL;
+        add_event(c);
+        while (c->state == STREAM && write_some(streams[i]))
+            ;
+    }
+}
+
+/* ---- start ---- */
+
+static void listen_on(const char *port)
+{
+    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_in addr = {.sin_family = AF_INET,
+                               .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
+        bind(fd, (struct sockaddr *)&addr, sizeof addr) || listen(fd, 4096))
+        fail("listen");
+    watch(fd, LISTENING);
+}
+
+static void set_up_tls(const char *cert, const char *key)
+{
+    tls = SSL_CTX_new(TLS_server_method());
+    if (!tls || SSL_CTX_use_certificate_chain_file(tls, cert) != 1 ||
+        SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1) {
+        ERR_print_errors_fp(stderr);
+        exit(1);
+    }
+    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                              SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(tls, 1);
+}
+
+int main(int argc, char **argv)
+{
+    struct rlimit files = {FDS_MAX, FDS_MAX};
+    struct epoll_event ready[256];
+    if (argc < 4) {
+        fputs("usage: origin CERT KEY PORT...\n", stderr);
+        return 64;
+    }
+    setrlimit(RLIMIT_NOFILE, &files);
+    signal(SIGPIPE, SIG_IGN);
+    memset(filler, 'a', sizeof filler);
+    poller = epoll_create1(EPOLL_CLOEXEC);
+    if (poller < 0)
+        fail("epoll_create1");
+    set_up_tls(argv[1], argv[2]);
+    for (int i = 3; i < argc; i++)
+        listen_on(argv[i]);
+    fputs("ready\n", stdout);
+    fflush(stdout);
+    for (;;) {
+        int count = epoll_wait(poller, ready, 256, stream_count ? 1 : -1);
+        for (int i = 0; i < count; i++) {
+            int fd = ready[i].data.fd;
+            ERR_clear_error();
+            if (conns[fd].state == LISTENING)
+                accept_all(fd);
+            else if (conns[fd].state != UNUSED)
+                advance(fd);
+        }
+        run_streams();
+    }
+}

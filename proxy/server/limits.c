@@ -130,7 +130,7 @@ bool limits_enter(struct limits *l, const struct sockaddr_storage *peer, uint32_
 {
     pthread_mutex_lock(&l->lock);
     struct caller *c = find_caller(l, peer, true);
-    bool ok = c && c->connections < per_address;
+    bool ok = c && (per_address == 0 || c->connections < per_address);
     if (ok)
         c->connections++;
     pthread_mutex_unlock(&l->lock);

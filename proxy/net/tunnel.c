@@ -267,9 +267,11 @@ static void on_eof(struct link *l)
         link_shut(t->links[!i]);
         return;
     }
-    struct link *last = t->links[!i];
-    t->links[!i] = NULL;
-    link_finish(last, false); /* what was put still leaves */
+    for (int k = 0; k < 2; k++) { /* what was put still leaves, both ways */
+        struct link *last = t->links[k];
+        t->links[k] = NULL;
+        link_finish(last, false);
+    }
     end(t, "done");
 }
 

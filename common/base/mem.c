@@ -1,6 +1,9 @@
 /* The only door to the heap. */
 #include "base/mem.h"
 
+#include "base/slice.h"
+
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -71,6 +74,19 @@ void mem_wipe(void *p, size_t n)
     if (p && n)
         OPENSSL_cleanse(p, n);
 }
+
+#ifndef NDEBUG
+/* For tests of the whole program (tests/fault): CREDSWAP_FAIL_ALLOC=N fails the N-th allocation.
+ * Not in release builds. */
+__attribute__((constructor)) static void fail_from_environment(void)
+{
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before main */
+    const char *n = getenv("CREDSWAP_FAIL_ALLOC");
+    uint64_t at;
+    if (n && slice_to_u64(slice_of(n), &at) && at < LONG_MAX)
+        atomic_store(&fail_in, (long)at);
+}
+#endif
 
 void mem_fail_after(long n, int sticky)
 {

@@ -128,10 +128,13 @@ static void *log_main(void *arg)
             sink.last = &sink.first;
         sink.queued -= sizeof *b;
         int fd = fcntl(sink.fd, F_DUPFD_CLOEXEC, 3); /* log_reopen may close it meanwhile */
+        if (fd < 0) /* no descriptors: the very thing to tell, so reopening waits this once */
+            write_all(sink.fd, b->bytes, b->n);
         pthread_mutex_unlock(&sink.lock);
-        write_all(fd, b->bytes, b->n);
-        if (fd >= 0)
+        if (fd >= 0) {
+            write_all(fd, b->bytes, b->n);
             close(fd);
+        }
         mem_free(b);
         pthread_mutex_lock(&sink.lock);
     }

@@ -34,10 +34,10 @@ enum h1_scan h1_scan_head(enum role role, const char *p, size_t n, size_t *from,
             break;
         }
         size_t end = (size_t)(lf - p);
+        if (memchr(p + at, '\0', end - at)) /* first, as it is when the line comes in parts */
+            return bad(fault, 400, "nul");
         if (end == at || p[end - 1] != '\r')
             return bad(fault, 400, "bare_lf");
-        if (memchr(p + at, '\0', end - at))
-            return bad(fault, 400, "nul");
         if (end == at + 1) {
             *ret_len = end + 1;
             return H1_WHOLE;

@@ -1,0 +1,54 @@
+/* room: http */
+/* The first byte seeds how the answer that follows is cut, what was asked and how it ends: the same
+ * events whole and cut, on_close once, and a connection that saw anything odd is not used again. */
+#include "../unit/http/wire.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void hear(struct wire *w, const uint8_t *data, size_t size, unsigned how, bool whole)
+{
+    unsigned seed = how;
+    CHECK(wire_init(w, ROLE_CLIENT));
+    w->credit = how & 8;
+    w->reset_on_head = (how & 0x30) == 0x30;
+    wire_ask(w, how & 1 ? "HEAD" : "GET");
+    enum err e = ERR_OK;
+    for (size_t at = 0; at < size && e == ERR_OK;) {
+        seed = seed * 1664525u + 1013904223u;
+        size_t n = whole ? size : (seed >> 16) % 17 + 1;
+        n = n < size - at ? n : size - at;
+        char *exact = mem_dupn(data + at, n);
+        CHECK(exact);
+        e = session_feed(w->s, exact, n);
+        mem_free(exact);
+        at += n;
+    }
+    CHECK((e == ERR_OK) == (w->s->fault.status == 0));
+    if (e == ERR_OK && how & 2)
+        session_eof(w->s);
+    else if (e == ERR_OK && how & 4)
+        session_abort(w->s);
+    bool idle = session_is_idle(w->s);
+    CHECK(!idle || (e == ERR_OK && !w->st && w->why == WHY_DONE && w->request_over));
+    sbuf_addf(&w->log, " | %d %d %s", e, (int)idle, e == ERR_OK ? "-" : w->s->fault.reason);
+    if (idle) { /* used again, it is as good as new */
+        int before = w->closes;
+        w->reset_on_head = false;
+        wire_ask(w, "GET");
+        CHECK(wire_feed(w, SLICE("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")) == ERR_OK);
+        CHECK(w->closes == before + 1 && w->why == WHY_DONE);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 2 || size > 16384)
+        return 0;
+    struct wire whole, cut;
+    hear(&whole, data + 1, size - 1, data[0], true);
+    hear(&cut, data + 1, size - 1, data[0], false);
+    CHECK(slice_eq(sbuf_slice(&whole.log), sbuf_slice(&cut.log)));
+    wire_finish(&whole);
+    wire_finish(&cut);
+    return 0;
+}

@@ -434,7 +434,7 @@ static void uploads_go_elsewhere_only_after_a_definite_refusal(void **state)
     "b" #n " new " GEMINI "\n"                                                                     \
     "b" #n " POST /upload/v1beta/files Bearer tok-" account "-1 | data\n"
     play("> ask upload\n" UPLOAD(1, "a") "> b1 says 429\n"
-                                         "cool a * 429 5 s\n"
+                                         "cool a - 429 5 s\n"
                                          "b1 discards\n"
                                          "b2 new " GEMINI "\n"
                                          "b1 kept\n"

@@ -250,7 +250,7 @@ static void a_body_without_a_model_goes_to_any_account(void **state)
                                           "b1 new " CLAUDE "\n"
                                           "b1 POST /v1/messages sk-one | {\"a\":1}\n"
                                           "> b1 says 429\n"
-                                          "cool k1 * 429 5 s\n"
+                                          "cool k1 - 429 5 s\n"
                                           "b1 discards\n"
                                           "b2 new " CLAUDE "\n"
                                           "b1 kept\n"
@@ -283,6 +283,9 @@ static void a_client_with_patterns_needs_a_model_that_fits(void **state)
         {"no JSON", "model=claude-y", 14, false},
         {"escaped", "{\"model\":\"claude\\u002dy\"}", 25, false},
         {"deeper", "{\"a\":{\"model\":\"claude-y\"}}", 26, false},
+        {"twice", "{\"model\":\"claude-y\",\"model\":\"grok\"}", 35, false},
+        {"an escaped key", "{\"model\":\"claude-y\",\"mode\\u006c\":\"grok\"}", 40, false},
+        {"not ended", "{\"model\":\"claude-y\"", 19, false},
         {"another key", "{\"models\":\"claude-y\"}", 21, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

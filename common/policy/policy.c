@@ -265,10 +265,15 @@ static bool has_port(const struct policy *p, uint16_t port)
 }
 
 static struct decision decide_rule(const struct policy *p, const struct snap_rule *r,
-                                   struct slice host)
+                                   const struct authority *a)
 {
+    struct slice host = authority_host(a);
     switch (r->action) {
     case RULE_SWAP:
+        if (a->port != 443 && !policy_connect_to(p, a))
+            return (struct decision){
+                VERDICT_DENY, r,
+                "port"}; /* a credential goes to 443, or where the operator mapped it */
         if (!policy_is_swap_domain(p, host))
             return (struct decision){VERDICT_DENY, r, "swap_domains"};
         if (r->api == API_NONE)
@@ -292,7 +297,7 @@ struct decision policy_decide(const struct policy *p, const struct snapshot *s,
         return (struct decision){VERDICT_DENY, NULL, "address"};
     for (size_t i = 0; i < s->rule_count; i++)
         if (rule_matches(s->rules[i].pattern, host))
-            return decide_rule(p, &s->rules[i], host);
+            return decide_rule(p, &s->rules[i], a);
     return (struct decision){p->fallback, NULL, "default"};
 }
 

@@ -30,6 +30,8 @@ static bool string_byte(struct model_scan *m, char c)
 {
     if (m->is_escaped) {
         m->is_escaped = false;
+        if (m->is_key && m->whole)
+            return false; /* it may spell our name */
         if (m->is_key)
             m->key_n = 255;
         return !m->in_value;
@@ -41,8 +43,11 @@ static bool string_byte(struct model_scan *m, char c)
     if (c == '"') {
         m->in_string = false;
         if (m->in_value) {
-            m->state = m->name_n ? MODEL_FOUND : MODEL_NONE;
-            return false;
+            m->in_value = false;
+            m->is_named = m->name_n > 0;
+            if (!m->whole)
+                m->state = m->is_named ? MODEL_FOUND : MODEL_NONE;
+            return m->whole && m->is_named;
         }
         if (m->is_key)
             m->key_is_model = m->key_n == WANTED_N;
@@ -71,6 +76,8 @@ static bool plain_byte(struct model_scan *m, char c)
     case '"':
         m->in_string = true;
         if (m->depth == 1 && m->after_key && m->key_is_model) {
+            if (m->is_named)
+                return false; /* the name twice: readers differ in which one counts */
             m->in_value = true;
         } else if (m->depth == 1 && !m->after_key) {
             m->is_key = true;
@@ -92,12 +99,19 @@ static bool plain_byte(struct model_scan *m, char c)
         return ++m->depth < DEPTH_MAX;
     case '}':
     case ']':
-        return --m->depth > 0;
+        return --m->depth > 0 || (m->whole && m->is_named);
     default:
         if (m->depth == 1 && m->after_key && m->key_is_model && !space)
             return false; /* "model": 5 */
         return true;
     }
+}
+
+enum model_scan_state model_scan_end(struct model_scan *m)
+{
+    if (m->state == MODEL_MORE)
+        m->state = m->whole && m->is_named && m->depth == 0 ? MODEL_FOUND : MODEL_NONE;
+    return m->state;
 }
 
 enum model_scan_state model_scan_feed(struct model_scan *m, const void *bytes, size_t n)

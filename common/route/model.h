@@ -15,7 +15,10 @@ enum model_scan_state {
 struct model_scan {
     enum model_scan_state state;
     unsigned depth; /* of {} and [] */
+    bool whole; /* set it before feeding: read to the end, and refuse a second or an escaped name
+                   (model_scan_end) */
     bool in_string, is_escaped, is_key, after_key, in_value;
+    bool is_named;       /* name holds it */
     bool key_is_model;   /* the last key at depth 1 was "model" */
     unsigned char key_n; /* bytes of the key seen, 255: it cannot be ours */
     size_t name_n;
@@ -24,6 +27,8 @@ struct model_scan {
 
 void model_scan_init(struct model_scan *m);
 /** Eats N bytes; returns the state. Nothing is kept but the name. */
+/** The body has ended: MODEL_FOUND or MODEL_NONE from here on. */
+enum model_scan_state model_scan_end(struct model_scan *m);
 enum model_scan_state model_scan_feed(struct model_scan *m, const void *bytes, size_t n);
 
 #endif

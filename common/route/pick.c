@@ -114,7 +114,7 @@ static enum fit judge(const struct pick_request *q, const struct health *h,
         return FIT_ZERO_WEIGHT;
     if (is_excluded(q, a->id))
         return FIT_EXCLUDED;
-    *ret_until_ms = health_cool_until(h, a, q->model, now_ms);
+    *ret_until_ms = health_cool_until(h, a, q->model.n ? q->model : SLICE("-"), now_ms);
     return *ret_until_ms ? FIT_COOLING : FIT_YES;
 }
 

@@ -100,10 +100,11 @@ static void take_authorization(struct finder *f, struct slice value)
         take(f, slice_trim(slice_sub(value, 7, value.n)));
 }
 
-/* Does the name, decoded, read key or access_token? */
+/* Is the name, decoded, one under which Google takes a credential? */
 static bool is_key_name(struct slice name)
 {
-    static const struct slice words[] = {{"key", 3}, {"access_token", 12}};
+    static const struct slice words[] = {
+        {"key", 3}, {"access_token", 12}, {"oauth_token", 11}, {"bearer_token", 12}};
     char text[16];
     size_t n = 0;
     for (size_t i = 0; i < name.n;) {
@@ -111,7 +112,10 @@ static bool is_key_name(struct slice name)
             return false;
         text[n++] = percent_next(name, &i);
     }
-    return slice_ieq(slice_make(text, n), words[0]) || slice_ieq(slice_make(text, n), words[1]);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (slice_ieq(slice_make(text, n), words[i]))
+            return true;
+    return false;
 }
 
 static void take_query(struct finder *f, struct slice query)

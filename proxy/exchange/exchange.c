@@ -60,10 +60,12 @@ static void record(struct exchange *x)
         .method = x->base.method,
         .host = authority_host(&x->info.authority),
         .path = x->is_forwarded ? x->original_path : (struct slice){"", 0},
-        .query_keys = x->query_keys,
+        .query_keys = x->is_forwarded ? x->query_keys : (struct slice){"", 0},
         .client = x->client,
         .account = x->attempt_count ? x->pick.account : NULL,
-        .model = x->model,
+        /* only what a provider took for a model: a client may write anything there */
+        .model = x->status >= 200 && x->status < 300 && !x->is_own_answer ? x->model
+                                                                          : (struct slice){"", 0},
         .attempts = x->attempts,
         .attempt_count = x->attempt_count,
         .status = x->status,
@@ -184,6 +186,8 @@ static void cool(struct exchange *x, bool whole_account, const char *reason, int
 {
     struct cooldown c;
     struct slice model = whole_account ? (struct slice){"", 0} : x->model;
+    if (!whole_account && model.n == 0)
+        model = SLICE("-"); /* requests without a model are a kind of their own */
     health_cool(x->svc->health, x->pick.account, model, reason, seconds, clock_wall_ms(), &c);
     x->svc->cooled(x->svc, x->pick.account, &c);
 }
@@ -328,7 +332,7 @@ static void start_send(struct exchange *x)
     x->back_stream->owner = x;
     exchange_goto(x, X_SEND);
     touch_request(x);
-    bool bodiless = x->request_ended && x->held.n == 0;
+    bool bodiless = h.body == BODY_NONE || (h.body == BODY_LENGTH && h.content_length == 0);
     e = stream_send_head(x->back_stream, &h, bodiless);
     if (e != ERR_OK) {
         fail_with(x, e == ERR_INVALID ? REPLY_BAD_REQUEST : REPLY_INTERNAL, "head", -1);
@@ -365,7 +369,7 @@ static void dial(struct exchange *x)
     }
     exchange_goto(x, X_DIAL);
     deadline_clear(&x->deadline); /* the pool has its own */
-    bool fresh = x->fresh_only || x->match.is_resumable;
+    bool fresh = x->fresh_only || x->match.is_resumable || x->info.is_plain;
     enum err e = pool_acquire(x->svc->pool, &to, !x->info.is_plain, fresh, on_back, x, &x->back,
                               &x->dialling);
     if (e == ERR_OK)
@@ -493,7 +497,10 @@ static void front_body(struct stream *st, const void *p, size_t n, bool end)
         touch(x, x->svc->conf->limits.idle_timeout);
         stream_credit(st, n); /* held within the replay limit: the model may come last */
         x->credited += n;
-        if (model_scan_feed(&x->scan, p, n) != MODEL_MORE || end || !x->is_replayable)
+        model_scan_feed(&x->scan, p, n);
+        if (end)
+            model_scan_end(&x->scan);
+        if (x->scan.state != MODEL_MORE || !x->is_replayable)
             model_known(x);
         return;
     }
@@ -675,8 +682,12 @@ static void back_close(struct stream *st, enum why why)
     struct back *b = x->back;
     x->back_stream = NULL;
     x->back = NULL;
-    if (why == WHY_DONE) {
+    if (why == WHY_DONE && !x->info.is_plain) {
         pool_release(b);
+        return;
+    }
+    if (why == WHY_DONE) { /* a stranger's connection may carry one client's login */
+        back_destroy(b);
         return;
     }
     bool was_reused = back_is_reused(b);
@@ -819,6 +830,8 @@ static bool authenticate(struct exchange *x, const struct head *h)
         return false;
     }
     x->client = a.client;
+    x->placeholder = arena_dup(&x->arena, a.placeholder);
+    x->scan.whole = a.client->model_count > 0;
     if (is_leaked(x, a.placeholder)) {
         fail_with(x, REPLY_TOKEN_MISPLACED, "token_misplaced", -1);
         return false;
@@ -834,14 +847,17 @@ static bool client_may(const struct exchange *x)
     for (size_t i = 0; i < c->model_count; i++)
         if (x->model.n && slice_glob(c->models[i], x->model))
             return true;
-    return x->model.n == 0 && !x->match.model_in_body; /* a path that names no model */
+    /* a path that names no model: looking is fine, batches and files could name any */
+    return x->model.n == 0 && !x->match.model_in_body && !x->match.is_sticky;
 }
 
 static void model_known(struct exchange *x)
 {
     if (x->scan.state == MODEL_FOUND)
         x->model = route_model_bare(slice_make(x->scan.name, x->scan.name_n));
-    if (!client_may(x))
+    if (x->model.n && auth_leaks(x->model, x->placeholder))
+        fail_with(x, REPLY_TOKEN_MISPLACED, "token_misplaced", -1);
+    else if (!client_may(x))
         fail_with(x, REPLY_MODEL_DENIED, "model_denied", -1);
     else
         route(x, true);

@@ -43,6 +43,7 @@ struct exchange {
                          keys stripped */
     struct slice original_path; /* for the record, without query */
     struct slice query_keys;
+    struct slice placeholder; /* in the arena, which is wiped */
     enum api api;
     const struct snap_rule *rule;
     const struct snap_client *client;

@@ -4,6 +4,18 @@
 #include "base/check.h"
 #include "base/mem.h"
 
+/* Google's front ends take the method from these: a GET that was let through would become a DELETE.
+ */
+static bool overrides_method(const struct field *f)
+{
+    static const struct slice names[] = {
+        {"x-http-method-override", 22}, {"x-http-method", 13}, {"x-method-override", 17}};
+    for (size_t i = 0; f->id == FIELD_OTHER && i < ARRAY_LEN(names); i++)
+        if (f->name.n == names[i].n && slice_ieq(f->name, names[i]))
+            return true;
+    return false;
+}
+
 /* Fields that never go on: credentials, routing of others, and what would bill a foreign project.
  */
 static bool is_dropped(const struct exchange *x, enum field_id id)
@@ -34,7 +46,8 @@ static enum err list_query_keys(struct exchange *x, struct slice query)
     struct slice rest = query, pair;
     while (query.n && slice_next(&rest, '&', &pair)) {
         struct slice name = slice_sub(pair, 0, slice_find(pair, '=', 0));
-        if (name.n == 0 || name.n > 64 || keys.n + name.n > 500 || !is_token(name))
+        if (name.n == 0 || name.n > 24 || name.n == pair.n || keys.n + name.n > 500 ||
+            !is_token(name))
             continue;
         if (keys.n)
             sbuf_addc(&keys, ',');
@@ -83,7 +96,7 @@ enum err swap_prepare(struct exchange *x, const struct head *h)
     head_drop_hop_by_hop(&c);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < c.count; i++)
-        if (!is_dropped(x, c.fields[i].id))
+        if (!is_dropped(x, c.fields[i].id) && (x->info.is_plain || !overrides_method(&c.fields[i])))
             c.fields[kept++] = c.fields[i];
     c.count = kept;
     e = strip_query(x, &c);

@@ -90,7 +90,7 @@ static void on_finished(struct session *s)
         return;
     struct link *l = g->pump.link;
     if (s->is_broken)
-        link_destroy(l, false);
+        link_abort(l);
     else
         link_finish(l, true);
     over(g, s->is_broken ? "broken_off" : "done");
@@ -180,6 +180,8 @@ static bool start_session(struct gate *g, enum gate_state state)
     if (!s)
         return false;
     pump_attach(&g->pump, g->pump.link, s, &gate_pump_ops, g);
+    if (g->gates->is_draining)
+        session_drain(s); /* one request yet, then it ends */
     g->state = state;
     struct loop *loop = g->gates->loop;
     g->active_ms = loop->now_ms;
@@ -265,8 +267,14 @@ static void on_deadline(struct deadline *d)
     if (g->state == GATE_DIAL || g->state == GATE_TUNNEL || g->state == GATE_OVER)
         return; /* theirs are other deadlines */
     bool has_stream = g->pump.session->has_stream;
-    if (has_stream)
+    bool is_ours = g->stream != NULL; /* no exchange watches over it */
+    if (is_ours && now >= g->active_ms + idle_ms && g->pump.link->bytes_out == g->bytes_seen) {
+        gate_end(g, "silence");
+        return;
+    }
+    if (has_stream && (!is_ours || g->pump.link->bytes_out != g->bytes_seen))
         g->active_ms = now;
+    g->bytes_seen = g->pump.link->bytes_out;
     if (!has_stream && g->head_began_ms && now >= g->head_began_ms + head_ms) {
         if (session_is_idle(g->pump.session) && g->requests == 0 && g->state == GATE_FIRST)
             gate_end(g, "header_timeout"); /* not a byte: nothing to answer */
@@ -357,8 +365,13 @@ void gates_drain(struct gates *gates)
     for (struct list *l = gates->all.next; l != &gates->all; l = next) {
         struct gate *g = container_of(l, struct gate, link_all);
         next = l->next;
-        if (g->state == GATE_SWAP || (g->state == GATE_FIRST && g->pump.session))
-            session_drain(g->pump.session);
+        if (g->state != GATE_SWAP && g->state != GATE_FIRST)
+            continue;
+        session_drain(g->pump.session);
+        if (session_is_idle(g->pump.session)) {
+            link_finish(g->pump.link, false);
+            over(g, "drain");
+        }
     }
 }
 

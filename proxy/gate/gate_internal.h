@@ -34,6 +34,7 @@ struct gate {
     enum api api;     /* of the intercepted host, for the shape of errors */
     struct deadline deadline;
     uint64_t began_ms, active_ms, head_began_ms;
+    uint64_t bytes_seen; /* of the link's bytes_out, at the last look */
     uint64_t requests;
     const char *reason; /* why it ended */
     uint64_t bytes_up, bytes_down;

@@ -136,6 +136,7 @@ static void begin_gateway(struct gate *g, struct stream *st, const struct head *
         return;
     }
     g->info.authority = info.authority;
+    g->stream = NULL;
     exchange_begin(g->gates->svc, &info, st, h, end);
 }
 
@@ -178,6 +179,7 @@ static void begin_relay(struct gate *g, struct stream *st, const struct head *h,
     }
     struct front_info info = {
         .conn_id = g->info.conn_id, .peer = g->peer_text, .authority = *a, .is_plain = true};
+    g->stream = NULL;
     exchange_begin(g->gates->svc, &info, st, h, end);
 }
 

@@ -9,6 +9,9 @@
 #define CHUNK_EXTRA_MAX 4096u      /* chunk extensions and trailers together (T-07) */
 #define CHUNK_LINE_MAX 20u         /* 16 digits and the two CRLFs of a chunk */
 #define INTERIM_MAX 20u
+#define RUN_MAX                                                                                    \
+    32u /* requests that came in one piece; then the connection closes: nobody may keep a worker   \
+           busy so */
 #define H1_MAGIC MAGIC('h', '1', 's', 'e')
 
 enum rx {
@@ -51,6 +54,7 @@ struct h1 {
     size_t unflushed; /* all bytes put and not yet flushed */
     size_t discarded;
     uint32_t interims;
+    uint32_t run; /* requests served since bytes were last received */
     struct session_limits limits;
     llhttp_t parser;
     bool is_last_chunk;
@@ -552,6 +556,7 @@ static enum err eat_all(struct h1 *h, const char *p, size_t n)
 static enum err h1_feed(struct session *s, const void *bytes, size_t n)
 {
     struct h1 *h = h1_of(s);
+    h->run = 0;
     enum err e = eat_all(h, bytes, n);
     if (e == ERR_OK && h->discard && !server_answered(h))
         next_request(h);
@@ -787,6 +792,8 @@ static void next_request(struct h1 *h)
 {
     if (h->rx != RX_HEAD || h->held.n == 0 || h->scanned)
         return;
+    if (++h->run >= RUN_MAX)
+        h->is_draining = true;
     struct sbuf held = h->held;
     sbuf_init(&h->held, held.max);
     enum err e = eat_all(h, held.p, held.n);
@@ -866,8 +873,6 @@ static void h1_drain(struct session *s)
 {
     struct h1 *h = h1_of(s);
     h->is_draining = true;
-    if (!h->is_open && h->session.role == ROLE_SERVER && !h->in_feed)
-        finish(h);
 }
 
 static void h1_destroy(struct session *s)

@@ -107,7 +107,7 @@ struct session_ops {
     /** Client role: the last exchange ended provably clean, so another may follow (threats: reuse
      * rule). Server role: no request is under way. */
     bool (*is_idle)(const struct session *s);
-    /** Server role: no new request after this one. */
+    /** Server role: the present request, or the next one when there is none, is the last. */
     void (*drain)(struct session *s);
     void (*destroy)(struct session *s);
 };

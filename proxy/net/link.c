@@ -60,6 +60,7 @@ static bool chain_add(struct loop *loop, struct chunk **first, struct chunk **la
 static void chain_drop_first(struct loop *loop, struct chunk **first)
 {
     struct chunk *c = *first;
+    mem_wipe(c->data, c->to); /* heads carry credentials */
     *first = c->next;
     chunk_put(loop, c);
 }
@@ -382,7 +383,14 @@ static void flush(struct link *l)
     }
     bool blocked = l->sealed || (l->out && l->state != LINK_HANDSHAKE);
     set_writing(l, blocked);
+    if (l->is_read_blocked && !l->sealed && l->state == LINK_OPEN) {
+        l->is_read_blocked = false;
+        if (!l->is_paused && !l->saw_eof)
+            set_reading(l, true);
+        poke(l);
+    }
     report_flushed(l);
+    blocked = blocked || l->out || l->sealed; /* on_flushed may have put more: it leaves first */
     if (l->shut_wanted && !blocked && l->state == LINK_OPEN) {
         l->shut_wanted = false;
         say_goodbye(l);
@@ -483,6 +491,14 @@ static void tell_eof(struct link *l)
         l->ops->on_eof(l);
 }
 
+/* What TLS owes the peer does not fit any more: nothing is received until that has left. */
+static void block_reading(struct link *l)
+{
+    l->is_read_blocked = true;
+    set_reading(l, false);
+    mark_dirty(l);
+}
+
 /* Decrypts and hands up until nothing is left, the owner pauses, or the link ends. */
 static void read_tls(struct link *l)
 {
@@ -490,12 +506,16 @@ static void read_tls(struct link *l)
     while (l->state == LINK_OPEN && !l->is_paused) {
         ERR_clear_error();
         int r = SSL_read(l->ssl, loop->plain, CHUNK_BYTES);
+        if (loop->out_owner == l)
+            mark_dirty(l); /* TLS answered by itself (KeyUpdate, alert) */
         if (r > 0) {
             l->bytes_in += (size_t)r;
             l->ops->on_data(l, loop->plain, (size_t)r);
             continue;
         }
         int e = SSL_get_error(l->ssl, r);
+        if (e == SSL_ERROR_WANT_WRITE)
+            block_reading(l);
         if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE)
             break;
         if (e == SSL_ERROR_ZERO_RETURN)
@@ -556,8 +576,10 @@ static bool read_round(struct link *l)
         fail(l, ERR_CLOSED, "reset");
         return false;
     }
-    if (n == 0)
+    if (n == 0) {
         l->saw_eof = true;
+        set_reading(l, false); /* a level-triggered end would come again and again */
+    }
     if (!l->ssl) {
         if (n == 0) {
             tell_eof(l);
@@ -575,7 +597,7 @@ static bool read_round(struct link *l)
         loop->in_owner = NULL;
         return false;
     }
-    if (!stash_rest(l))
+    if (!stash_rest(l) && l->state != LINK_DEAD)
         fail(l, ERR_NOMEM, "memory");
     return (size_t)n == LOOP_READ_BYTES;
 }
@@ -587,7 +609,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     struct loop *loop = l->loop;
     loop_now(loop);
     loop->in_pass = true;
-    if (l->ssl && (l->state == LINK_HANDSHAKE || link_has_unread(l)))
+    if (l->ssl && (l->state == LINK_HANDSHAKE || link_has_unread(l) || l->saw_eof))
         consume(l); /* what a pause (or the owner) left */
     for (int i = 0; (what & EV_READ) && i < READ_ROUNDS && l->state != LINK_DEAD; i++) {
         if (l->is_paused || l->is_eof_told || l->saw_eof || !l->is_reading)
@@ -724,7 +746,7 @@ void link_resume(struct link *l)
     if (!l->is_paused)
         return;
     l->is_paused = false;
-    if (l->state != LINK_OPEN || l->is_eof_told)
+    if (l->state != LINK_OPEN || l->is_eof_told || l->is_read_blocked)
         return;
     if (!l->saw_eof)
         set_reading(l, true);
@@ -775,6 +797,14 @@ int link_take_fd(struct link *l)
     l->fd = -1;
     link_destroy(l, false);
     return fd;
+}
+
+void link_abort(struct link *l)
+{
+    const struct linger now = {.l_onoff = 1, .l_linger = 0};
+    if (l->state != LINK_DEAD)
+        setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    link_destroy(l, false);
 }
 
 void link_destroy(struct link *l, bool clean)

@@ -51,6 +51,7 @@ struct link {
     bool is_eof_told;
     bool linger, clean_close;
     bool shut_wanted;     /* half-close when all has left */
+    bool is_read_blocked; /* TLS must write before it can read on; the flush wakes it */
     bool is_write_broken; /* the peer takes no more; what it said before may still be read */
     struct chunk *out, *out_last;       /* plaintext that waits */
     struct chunk *sealed, *sealed_last; /* ciphertext that waits */
@@ -96,6 +97,8 @@ void link_shut(struct link *l);
 /** For splice: the socket of a plain link with nothing queued; the link is destroyed without
  * closing it. */
 int link_take_fd(struct link *l);
+/** Gone at once, and the peer sees a reset: the only cut that a plain connection knows. */
+void link_abort(struct link *l);
 /** Gone at once: CLEAN says goodbye with close_notify first (only if nothing waits), else the peer
  * sees a cut. No event follows. */
 void link_destroy(struct link *l, bool clean);

@@ -53,6 +53,8 @@ static void on_flushed(struct link *l, size_t n)
 {
     struct pump *p = l->owner;
     session_flushed(p->session, n);
+    if (p->ops->on_fed && l->owner == p && l->ops == &pump_link_ops)
+        p->ops->on_fed(p); /* a pipelined request may have begun */
     if (l->owner == p && l->ops == &pump_link_ops)
         check_reading(p);
 }

@@ -130,8 +130,9 @@ bool limits_enter(struct limits *l, const struct sockaddr_storage *peer, uint32_
 {
     pthread_mutex_lock(&l->lock);
     struct caller *c = find_caller(l, peer, true);
-    bool ok = c && (per_address == 0 || c->connections < per_address);
-    if (ok)
+    /* a full table locks nobody out: limits.connections still holds */
+    bool ok = !c || per_address == 0 || c->connections < per_address;
+    if (c && ok)
         c->connections++;
     pthread_mutex_unlock(&l->lock);
     return ok;

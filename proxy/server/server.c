@@ -157,6 +157,19 @@ static uint16_t bound_port(int fd, struct sockaddr_storage *ret)
                                             : ((struct sockaddr_in *)ret)->sin_port);
 }
 
+/* Never to be dialled by anybody through us. */
+static enum err note_own_port(struct server *s, int fd, struct errmsg *msg)
+{
+    struct sockaddr_storage a;
+    memset(&a, 0, sizeof a);
+    if (bound_port(fd, &a) == 0)
+        return err_set(msg, ERR_IO, "listen: a bound address cannot be read");
+    if (s->listen_count < ARRAY_LEN(s->listen))
+        s->listen[s->listen_count++] = a;
+    enum err e = policy_add_self(s->policy, (struct sockaddr *)&a);
+    return e == ERR_OK ? e : err_set(msg, e, "listen: %s", err_str(e));
+}
+
 /* The names under which clients reach this listener. */
 static enum err note_listener(struct server *s, int fd, bool is_tls, struct errmsg *msg)
 {
@@ -180,10 +193,7 @@ static enum err note_listener(struct server *s, int fd, bool is_tls, struct errm
         s->page_port = port;
         s->page_is_tls = is_tls;
     }
-    if (s->listen_count < ARRAY_LEN(s->listen))
-        s->listen[s->listen_count++] = a;
-    enum err e = policy_add_self(s->policy, (struct sockaddr *)&a);
-    return e == ERR_OK ? e : err_set(msg, e, "listen: %s", err_str(e));
+    return note_own_port(s, fd, msg);
 }
 
 static enum err set_advertise(struct server *s, struct errmsg *msg)
@@ -232,7 +242,7 @@ static enum err bind_all(struct server *s, struct errmsg *msg)
     s->admin_fd = -1;
     if (e == ERR_OK && *s->conf->listen.admin)
         e = listener_bind(s->conf->listen.admin, false, &s->admin_fd, msg);
-    return e;
+    return e == ERR_OK && s->admin_fd >= 0 ? note_own_port(s, s->admin_fd, msg) : e;
 }
 
 static enum err make_workers(struct server *s, struct errmsg *msg)
@@ -253,12 +263,12 @@ static enum err make_workers(struct server *s, struct errmsg *msg)
 
 static enum err start_workers(struct server *s, struct errmsg *msg)
 {
-    for (uint32_t i = 0; i < s->worker_count; i++) {
-        enum err e = worker_start(s->workers[i], msg);
-        if (e != ERR_OK)
-            return e;
-    }
-    return ERR_OK;
+    enum err e = ERR_OK;
+    for (uint32_t i = 0; i < s->worker_count && e == ERR_OK; i++)
+        e = worker_prepare(s->workers[i], msg);
+    for (uint32_t i = 0; i < s->worker_count && e == ERR_OK; i++)
+        e = worker_start(s->workers[i], msg);
+    return e;
 }
 
 /* ---- while it runs ---- */

@@ -84,7 +84,9 @@ struct worker {
     enum err start_error;
 };
 
-/** Makes the worker's belongings on the calling thread and starts its own. */
+/** Makes the worker's belongings. All workers are prepared before any is started: they write to
+ * each other. */
+enum err worker_prepare(struct worker *w, struct errmsg *msg) NODISCARD;
 enum err worker_start(struct worker *w, struct errmsg *msg) NODISCARD;
 /** Letters to it; thread: main. */
 void worker_post_snapshot(struct worker *w, struct snapshot *s);
@@ -130,7 +132,7 @@ struct server {
     uint32_t worker_count;
     struct authority self[LISTENERS_MAX + 4]; /* what clients may call us */
     uint32_t self_count;
-    struct sockaddr_storage listen[LISTENERS_MAX]; /* ours, never to be dialled */
+    struct sockaddr_storage listen[LISTENERS_MAX + 1]; /* ours, never to be dialled */
     uint32_t listen_count;
     char page_host[HOST_MAX + 1];
     uint16_t page_port;

@@ -472,11 +472,13 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
+enum err worker_prepare(struct worker *w, struct errmsg *msg)
+{
+    return make_all(w, msg);
+}
+
 enum err worker_start(struct worker *w, struct errmsg *msg)
 {
-    enum err e = make_all(w, msg);
-    if (e != ERR_OK)
-        return e;
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);

@@ -48,6 +48,7 @@ struct back_wait {
 struct pool {
     struct pool_conf conf;
     struct list buckets[BUCKETS]; /* newest first */
+    struct list discards;         /* swallowing a refused answer */
     struct list by_age;           /* oldest first */
     struct pool_stats stats;
 };
@@ -87,6 +88,7 @@ static void destroy(struct back *b, bool clean)
         return;
     b->is_dead = true;
     leave_idle(b);
+    list_remove(&b->in_age);
     deadline_clear(&b->deadline);
     if (b->pump.link)
         link_destroy(b->pump.link, clean);
@@ -403,7 +405,9 @@ static void discard_sent(struct stream *st, size_t n)
 static void discard_close(struct stream *st, enum why why)
 {
     struct back *b = obj_from(st->owner, BACK_MAGIC);
+    list_remove(&b->in_age);
     deadline_clear(&b->deadline);
+    list_remove(&b->in_age);
     if (why == WHY_DONE)
         pool_release(b);
     else
@@ -421,6 +425,7 @@ void back_discard(struct back *b, struct stream *st)
     st->sink = &discard_sink;
     st->owner = b;
     b->discarded = 0;
+    list_add_last(&b->pool->discards, &b->in_age);
     deadline_set(&loop->wheel, &b->deadline, loop->now_ms + DISCARD_MS);
 }
 
@@ -433,6 +438,7 @@ enum err pool_create(const struct pool_conf *c, struct pool **ret)
         return ERR_NOMEM;
     p->conf = *c;
     list_init(&p->by_age);
+    list_init(&p->discards);
     for (uint32_t i = 0; i < BUCKETS; i++)
         list_init(&p->buckets[i]);
     *ret = p;
@@ -444,6 +450,11 @@ void pool_destroy(struct pool *p)
     if (!p)
         return;
     pool_drain(p);
+    while (!list_empty(&p->discards)) {
+        struct back *b = container_of(p->discards.next, struct back, in_age);
+        list_remove(&b->in_age);
+        destroy(b, false);
+    }
     mem_free(p);
 }
 

@@ -303,7 +303,8 @@ bool h1_parse_head(enum role role, llhttp_t *parser, const llhttp_settings_t *se
                                 : refuse(fault, role, 400, "syntax");
     h.count = g.count;
     reason = read_framing(&h);
-    /* llhttp, which will cut the chunks, must have read the same ("chunked" and a tab: it has not) */
+    /* llhttp, which will cut the chunks, must have read the same ("chunked" and a tab: it has not)
+     */
     if (!reason && h.body == BODY_CHUNKED && !(parser->flags & F_CHUNKED))
         reason = "transfer_encoding";
     if (reason)

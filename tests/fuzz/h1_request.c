@@ -149,8 +149,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct wire whole, cut;
     talk(&whole, data + 1, size - 1, data[0], true);
     talk(&cut, data + 1, size - 1, data[0], false);
-    CHECK(slice_eq(sbuf_slice(&whole.log), sbuf_slice(&cut.log)));
-    CHECK(slice_eq(sbuf_slice(&whole.sent), sbuf_slice(&cut.sent)));
+    if (whole.opens < 20) { /* more of them in one piece end the connection */
+        CHECK(slice_eq(sbuf_slice(&whole.log), sbuf_slice(&cut.log)));
+        CHECK(slice_eq(sbuf_slice(&whole.sent), sbuf_slice(&cut.sent)));
+    }
     check_sent(&whole);
     wire_finish(&whole);
     wire_finish(&cut);

@@ -21,7 +21,7 @@ static char path[64], moved[80];
 
 static int setup(void **state)
 {
-    strcpy(path, "/tmp/credswap-log-XXXXXX");
+    snprintf(path, sizeof path, "/tmp/credswap-log-XXXXXX");
     int fd = mkstemp(path);
     if (fd < 0)
         return -1;
@@ -153,12 +153,12 @@ static void check_lines(struct sbuf *b, int want)
     int seen[THREADS] = {0}, lines = 0;
     struct slice rest = sbuf_slice(b), line;
     while (slice_next(&rest, '\n', &line) && line.n) {
-        unsigned thread = 99, n = 0;
-        char z[300];
-        assert_true(slice_copy(line, z, sizeof z));
-        const char *at = strstr(z, "\"thread\":");
-        assert_non_null(at);
-        assert_int_equal(sscanf(at, "\"thread\":%u,\"n\":%u}", &thread, &n), 2);
+        static const struct slice before = {"\"thread\":", 9}, between = {",\"n\":", 5};
+        uint64_t thread = 99, n = 0;
+        size_t at = slice_search(line, before) + before.n, comma = slice_search(line, between);
+        assert_true(comma < line.n);
+        assert_true(slice_to_u64(slice_sub(line, at, comma), &thread));
+        assert_true(slice_to_u64(slice_sub(line, comma + between.n, line.n - 1), &n));
         assert_true(thread < THREADS);
         assert_int_equal((int)n, seen[thread]++); /* in order */
         lines++;

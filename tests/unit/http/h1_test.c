@@ -228,6 +228,24 @@ static void pipelined_requests_wait_for_their_turn(void **state)
     wire_finish(&w);
 }
 
+/* Nobody may keep a worker busy with one piece of bytes. */
+static void a_long_run_of_requests_in_one_piece_ends_the_connection(void **state)
+{
+    struct wire w;
+    struct sbuf many;
+    sbuf_init(&many, 65536);
+    for (int i = 0; i < 200; i++)
+        sbuf_adds(&many, GET);
+    assert_true(wire_init(&w, ROLE_SERVER));
+    assert_int_equal(wire_feed(&w, sbuf_slice(&many)), ERR_OK);
+    settle(&w);
+    assert_true(w.is_finished);
+    assert_true(w.opens > 10 && w.opens < 100);
+    assert_int_equal(w.closes, w.opens);
+    sbuf_finish(&many);
+    wire_finish(&w);
+}
+
 static void pipelined_bytes_have_a_bound(void **state)
 {
     struct wire w;
@@ -710,8 +728,13 @@ static void draining_ends_after_the_request_under_way(void **state)
 {
     struct wire w;
     assert_true(wire_init(&w, ROLE_SERVER));
-    session_drain(w.s);
+    session_drain(w.s); /* nothing under way: one request yet (its owner may end it before) */
+    feeds(&w, GET GET);
+    assert_int_equal(wire_answer(&w, 200, ""), ERR_OK);
+    was_sent(&w, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    wire_flush(&w);
     assert_true(w.is_finished);
+    assert_int_equal(w.opens, 1);
     wire_finish(&w);
 
     assert_true(wire_init(&w, ROLE_SERVER));
@@ -1046,6 +1069,7 @@ int main(void)
         cmocka_unit_test(an_answer_reads_the_same_however_it_is_cut),
         cmocka_unit_test(a_request_is_answered_and_the_next_one_follows),
         cmocka_unit_test(pipelined_requests_wait_for_their_turn),
+        cmocka_unit_test(a_long_run_of_requests_in_one_piece_ends_the_connection),
         cmocka_unit_test(pipelined_bytes_have_a_bound),
         cmocka_unit_test(a_bad_pipelined_request_is_told_in_its_turn),
         cmocka_unit_test(who_asks_to_close_is_closed),

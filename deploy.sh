@@ -700,7 +700,7 @@ cmd_demo() {
   demo_console account list || DEMO_FAILED=$((DEMO_FAILED + 1))
   demo_console usage || DEMO_FAILED=$((DEMO_FAILED + 1))
   say ""
-  say "The full-screen dashboard on this demo (while it runs: ./deploy.sh demo --keep):"
+  say "The console on this demo (while it runs: ./deploy.sh demo --keep):"
   say "   $RELEASE/credswap --config $DEMO_DIR/credswap.conf"
   if $keep; then
     say ""

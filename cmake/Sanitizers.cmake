@@ -9,3 +9,7 @@ if(san)
   target_compile_options(credswap_sanitizers INTERFACE ${san})
   target_link_options(credswap_sanitizers INTERFACE ${san})
 endif()
+# Every room reports its edges to libFuzzer, not the harness alone.
+if(CREDSWAP_FUZZ)
+  target_compile_options(credswap_sanitizers INTERFACE -fsanitize=fuzzer-no-link)
+endif()

@@ -9,9 +9,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event_struct.h>
+#include <openssl/evp.h>
+#include <stdio.h>
 #include <unistd.h>
 
-#define STAGGER_MS 250u /* before the next address is tried beside the first */
+#define PARENT_ANSWER_MAX 8192u /* of the head of a parent proxy's answer */
+#define STAGGER_MS 250u         /* before the next address is tried beside the first */
 
 struct attempt {
     struct dial *dial;
@@ -29,6 +32,11 @@ struct dial {
     int next, open;
     struct event soon; /* a literal address is answered a turn later */
     bool has_soon;
+    struct authority target; /* behind a parent proxy */
+    int parent_fd;           /* -1: not there yet */
+    struct event parent_ev;
+    char answer[PARENT_ANSWER_MAX];
+    size_t answer_n;
     enum err last;
     bool is_over, is_exempt;
     struct deadline total, stagger;
@@ -60,6 +68,11 @@ static void release(struct dial *d)
         end_attempt(&d->attempts[i]);
     if (d->has_soon)
         event_del(&d->soon);
+    if (d->parent_fd >= 0) {
+        event_del(&d->parent_ev);
+        close(d->parent_fd);
+        d->parent_fd = -1;
+    }
     deadline_clear(&d->total);
     deadline_clear(&d->stagger);
     later_destroy(d->dialer.loop->later, &d->later, free_dial);
@@ -83,6 +96,120 @@ void dial_cancel(struct dial *d)
 
 static void try_next(struct dial *d);
 
+static bool hex_byte(const char *p, unsigned *ret)
+{
+    *ret = 0;
+    for (int i = 0; i < 2; i++) {
+        char c = ascii_lower(p[i]);
+        if (c >= '0' && c <= '9')
+            *ret = *ret * 16 + (unsigned)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            *ret = *ret * 16 + (unsigned)(c - 'a') + 10;
+        else
+            return false;
+    }
+    return true;
+}
+
+/* ---- through a parent proxy ---- */
+
+/* The answer's head so far: 1 a 2xx is complete, 0 more must come, -1 refused or broken. Bytes
+ * behind the head stay in the socket. */
+static int parent_read(struct dial *d)
+{
+    size_t room = sizeof d->answer - d->answer_n;
+    ssize_t n = recv(d->parent_fd, d->answer + d->answer_n, room, MSG_PEEK | MSG_DONTWAIT);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    if (n == 0)
+        return -1;
+    struct slice seen = slice_make(d->answer, d->answer_n + (size_t)n);
+    size_t end = slice_search(seen, SLICE("\r\n\r\n"));
+    size_t take = end < seen.n ? end + 4 - d->answer_n : (size_t)n;
+    if (recv(d->parent_fd, d->answer + d->answer_n, take, MSG_DONTWAIT) != (ssize_t)take)
+        return -1;
+    d->answer_n += take;
+    if (end == seen.n)
+        return d->answer_n < sizeof d->answer ? 0 : -1;
+    return slice_starts(seen, SLICE("HTTP/1.")) && seen.n > 12 && seen.p[8] == ' ' &&
+                   seen.p[9] == '2'
+               ? 1
+               : -1;
+}
+
+static void on_parent(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    struct dial *d = arg;
+    struct loop *loop = d->dialer.loop;
+    loop_now(loop);
+    int r = parent_read(d);
+    if (r > 0) {
+        event_del(&d->parent_ev);
+        d->parent_fd = -1;
+        finish(d, ERR_OK, (int)fd);
+    } else if (r < 0) {
+        finish(d, ERR_REFUSED, -1);
+    }
+    loop_end_pass(loop);
+}
+
+static void ask_parent(struct dial *d, int fd)
+{
+    char host[HOST_MAX + 16], text[HOST_MAX * 2 + 640];
+    d->parent_fd = fd;
+    event_assign(&d->parent_ev, d->dialer.loop->base, fd, EV_READ | EV_PERSIST, on_parent, d);
+    event_priority_set(&d->parent_ev, 1);
+    event_add(&d->parent_ev, NULL);
+    deadline_clear(&d->stagger);
+    for (int i = 0; i < RESOLVED_MAX; i++)
+        end_attempt(&d->attempts[i]);
+    authority_print(&d->target, host, sizeof host);
+    int n = snprintf(text, sizeof text, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", host, host,
+                     d->dialer.parent->login);
+    bool ok = n > 0 && (size_t)n < sizeof text &&
+              send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) == n;
+    mem_wipe(text, sizeof text);
+    if (!ok)
+        finish(d, ERR_REFUSED, -1);
+}
+
+enum err parent_proxy_parse(const char *url, struct parent_proxy *ret)
+{
+    struct slice s = slice_of(url);
+    if (!slice_istarts(s, SLICE("http://")))
+        return ERR_INVALID;
+    s = slice_sub(s, 7, s.n);
+    if (slice_ends(s, SLICE("/")))
+        s.n--;
+    size_t at = s.n;
+    while (at > 0 && s.p[at - 1] != '@')
+        at--;
+    struct slice user = slice_sub(s, 0, at ? at - 1 : 0);
+    ret->login[0] = '\0';
+    if (authority_parse(slice_sub(s, at, s.n), 0, &ret->at) != ERR_OK || user.n > 256)
+        return ERR_INVALID;
+    if (user.n == 0)
+        return ERR_OK;
+    char plain[260];
+    unsigned char coded[360];
+    size_t n = 0;
+    for (size_t i = 0; i < user.n; i++) {
+        unsigned v;
+        if (user.p[i] == '%' && i + 2 < user.n && hex_byte(user.p + i + 1, &v)) {
+            plain[n++] = (char)v;
+            i += 2;
+        } else {
+            plain[n++] = user.p[i];
+        }
+    }
+    EVP_EncodeBlock(coded, (const unsigned char *)plain, (int)n);
+    snprintf(ret->login, sizeof ret->login, "Proxy-Authorization: Basic %s\r\n", (char *)coded);
+    mem_wipe(plain, sizeof plain);
+    mem_wipe(coded, sizeof coded);
+    return ERR_OK;
+}
+
 static void on_attempt(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
@@ -96,7 +223,10 @@ static void on_attempt(evutil_socket_t fd, short what, void *arg)
         event_del(&a->ev);
         a->fd = -1;
         d->open--;
-        finish(d, ERR_OK, fd);
+        if (d->dialer.parent)
+            ask_parent(d, (int)fd);
+        else
+            finish(d, ERR_OK, fd);
     } else {
         d->last = error == ETIMEDOUT ? ERR_TIMEOUT : ERR_REFUSED;
         end_attempt(a);
@@ -228,8 +358,13 @@ enum err dial_start(const struct dialer *dialer, const struct authority *to, dia
     for (int i = 0; i < RESOLVED_MAX; i++)
         d->attempts[i] = (struct attempt){.dial = d, .fd = -1};
     const struct connect_to *mapped = policy_connect_to(dialer->policy, to);
-    d->is_exempt = mapped != NULL;
     const struct authority *real = mapped ? &mapped->to : to;
+    d->parent_fd = -1;
+    d->is_exempt = mapped != NULL || dialer->parent;
+    if (dialer->parent) { /* the operator named it; what it may reach is its own policy */
+        d->target = *real;
+        real = &dialer->parent->at;
+    }
     enum err e = ERR_OK;
     if (literal(real, &d->addrs)) {
         event_assign(&d->soon, loop->base, -1, 0, on_soon, d);

@@ -6,11 +6,20 @@
 #include "net/resolver.h"
 #include "policy/policy.h"
 
+/* The company's proxy (upstream.parent_proxy): every connection goes to it and on by CONNECT. */
+struct parent_proxy {
+    struct authority at;
+    char login[512]; /* "Proxy-Authorization: Basic ...\r\n", or "" */
+};
+/** From "http://[user:pass@]host:port", percent-decoded. ERR_INVALID. */
+enum err parent_proxy_parse(const char *url, struct parent_proxy *ret) NODISCARD;
+
 /* What dialling needs of its thread. */
 struct dialer {
     struct loop *loop;
     struct resolver *resolver;
     const struct policy *policy;
+    const struct parent_proxy *parent; /* NULL: none */
     uint64_t connect_timeout_ms;
 };
 

@@ -74,6 +74,7 @@ struct worker {
     struct recorder *recorder;
     struct tls_ctxs *tls;
     struct resolver *resolver;
+    struct parent_proxy parent;
     struct listener *listeners[LISTENERS_MAX];
     uint32_t listener_count;
     int fds[LISTENERS_MAX];

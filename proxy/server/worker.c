@@ -354,6 +354,12 @@ static enum err make_upstream(struct worker *w, struct errmsg *msg)
                         .resolver = w->resolver,
                         .policy = s->policy,
                         .connect_timeout_ms = (uint64_t)c->upstream.connect_timeout * 1000u};
+    if (*c->upstream.parent_proxy) {
+        if (parent_proxy_parse(c->upstream.parent_proxy, &w->parent) != ERR_OK)
+            return err_set(msg, ERR_CONFIG,
+                           "upstream.parent_proxy: wanted http://[user:pass@]host:port");
+        w->gates.dialer.parent = &w->parent;
+    }
     struct tls_conf t = {.leaves = s->leaves, .upstream_ca_file = c->upstream.ca_file};
     e = tls_ctxs_create(&t, &w->tls, msg);
     if (e != ERR_OK)

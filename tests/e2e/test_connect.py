@@ -239,3 +239,90 @@ class Deny(LabCase):
         with contextlib.closing(self.lab.tunnel("tunnel.test", tls=False)) as tunnel:
             self.assertEqual(tunnel.connect_status, 403)
         self.assertStatus(self.lab.ask(token=ALICE), 200)
+
+
+class Parent:
+    """A company proxy: CONNECT with a login, then bytes.  Slow on purpose: its answer comes in three pieces."""
+
+    LOGIN = "corp:p@ss"
+
+    def __init__(self):
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        self.asked = []
+        self.refuse = False
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                conn, _ = self.server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(conn,), daemon=True).start()
+
+    def serve(self, conn):
+        with conn, contextlib.suppress(OSError):
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += conn.recv(4096)
+            lines = head.decode().split("\r\n")
+            self.asked.append(lines[0])
+            wanted = "Proxy-Authorization: Basic " + base64.b64encode(self.LOGIN.encode()).decode()
+            if self.refuse or wanted not in lines:
+                conn.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+                return
+            host, port = lines[0].split()[1].rsplit(":", 1)
+            with socket.create_connection((host, int(port))) as target:
+                for piece in (b"HTTP/1.1 200 Fi", b"ne\r\nVia: corp\r\n\r", b"\n"):
+                    conn.sendall(piece)
+                    threading.Event().wait(0.02)
+                back = threading.Thread(target=Parent.copy, args=(target, conn), daemon=True)
+                back.start()
+                Parent.copy(conn, target)
+                back.join(10)
+
+    @staticmethod
+    def copy(a, b):
+        with contextlib.suppress(OSError):
+            while data := a.recv(65536):
+                b.sendall(data)
+            b.shutdown(socket.SHUT_WR)
+
+    def close(self):
+        self.server.close()
+
+
+class BehindParent(LabCase):
+    """upstream.parent_proxy: requests, tunnels and the token endpoint all go through it."""
+
+    LAB = {"accounts": 1}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.lab.stop()
+        cls.parent = Parent()
+        cls.addClassCleanup(cls.parent.close)
+        cls.lab.sections["upstream"]["parent_proxy"] = f"http://corp:p%40ss@127.0.0.1:{cls.parent.port}"
+        cls.lab.rewrite()
+        cls.lab.start()
+
+    def test_everything_goes_through_it(self):
+        self.parent.asked.clear()
+        self.assertStatus(self.lab.ask(token=ALICE), 200)
+        self.assertGreaterEqual(len(self.parent.asked), 2, "a token and a request")
+        before = len(self.parent.asked)
+        with self.lab.tunnel("tunnel.test", tls=False) as tunnel:
+            self.assertEqual(tunnel.connect_status, 200)
+        self.assertGreater(len(self.parent.asked), before)
+        self.assertCleanCloud()
+
+    def test_its_refusal_is_a_502(self):
+        self.assertStatus(self.lab.ask(token=ALICE), 200)
+        self.parent.refuse = True
+        try:
+            with self.lab.tunnel("tunnel.test", tls=False) as tunnel:
+                self.assertEqual(tunnel.connect_status, 502)
+        finally:
+            self.parent.refuse = False

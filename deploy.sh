@@ -187,7 +187,7 @@ client_lines() {
 A client needs a placeholder:   $RELEASE/credswap client add NAME --service gemini
 and these lines:                curl -fsS http://$address/env.sh -o env.sh && . ./env.sh
 More for every kind of client:  http://$address/     (CA sha256: $(sha256sum <"$(setting ca.cert)" | cut -c1-64))
-The dashboard:                  $RELEASE/credswap
+The console:                    $RELEASE/credswap
 TXT
 }
 
@@ -790,6 +790,7 @@ cmd_test() {
       tally e2e-asan run_e2e debug || true
     fi
   }
+  $quick || tally fault fixed_layout "$PYTHON" tests/fault/run.py --build build/debug --step 61 || true
   tally lint "$PYTHON" tests/lint/run.py || true
   if ! $quick; then
     tally analyze tests/lint/analyze.sh build/debug || true

@@ -52,6 +52,35 @@ static void the_top_level_member_is_found(void **state)
     reads("{\"model\":\"first\",\"model\":\"second\"}", "first");
 }
 
+/* For clients that may use some models only: the body is read to its end, whichever name the
+ * provider takes. */
+static void whole_reading_takes_no_second_name(void **state)
+{
+    static const struct {
+        const char *body, *want; /* NULL: refused */
+    } v[] = {{"{\"model\":\"m\",\"a\":[1,{\"model\":\"inner\"}]}", "m"},
+             {"{\"a\":1,\"model\":\"m\"} \n", "m"},
+             {"{\"model\":\"m\",\"model\":\"n\"}", NULL},
+             {"{\"model\":\"m\",\"mod\\u0065l\":\"n\"}", NULL},
+             {"{\"mod\\u0065l\":\"n\",\"model\":\"m\"}", NULL},
+             {"{\"model\":\"m\"", NULL},
+             {"{\"model\":\"m\"}{\"model\":\"n\"}", NULL},
+             {"{\"a\":1}", NULL},
+             {"", NULL}};
+    for (size_t i = 0; i < ARRAY_LEN(v); i++)
+        for (size_t cut = 0; cut <= strlen(v[i].body); cut++) {
+            struct model_scan m;
+            model_scan_init(&m);
+            m.whole = true;
+            model_scan_feed(&m, v[i].body, cut);
+            model_scan_feed(&m, v[i].body + cut, strlen(v[i].body) - cut);
+            enum model_scan_state s = model_scan_end(&m);
+            if (s != (v[i].want ? MODEL_FOUND : MODEL_NONE) ||
+                (v[i].want && !slice_eq((struct slice){m.name, m.name_n}, slice_of(v[i].want))))
+                fail_msg("%s (cut at %zu): %d", v[i].body, cut, (int)s);
+        }
+}
+
 static void what_is_no_name_is_none(void **state)
 {
     reads("{}", NULL);
@@ -117,6 +146,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_top_level_member_is_found),
+        cmocka_unit_test(whole_reading_takes_no_second_name),
         cmocka_unit_test(what_is_no_name_is_none),
         cmocka_unit_test(more_is_asked_for_until_it_is_clear),
         cmocka_unit_test(lengths_have_bounds),

@@ -19,8 +19,8 @@ struct dialer {
     struct loop *loop;
     struct resolver *resolver;
     const struct policy *policy;
-    const struct parent_proxy *parent; /* NULL: none */
     uint64_t connect_timeout_ms;
+    const struct parent_proxy *parent; /* NULL: none */
 };
 
 struct dial;

@@ -405,7 +405,8 @@ static struct dialled dial_one(struct rig *r, char *map, const char *to, bool ca
     struct dial *d = NULL;
     assert_int_equal(resolver_create(r->loop, "", &res), ERR_OK);
     assert_int_equal(authority_parse(slice_of(to), 0, &a), ERR_OK);
-    struct dialer dialer = {r->loop, res, p, 2000};
+    struct dialer dialer = {
+        .loop = r->loop, .resolver = res, .policy = p, .connect_timeout_ms = 2000};
     assert_int_equal(dial_start(&dialer, &a, on_dialled, &got, &d), ERR_OK);
     assert_int_equal(got.calls, 0); /* never from inside */
     if (cancel) {

@@ -264,8 +264,10 @@ static enum err make_workers(struct server *s, struct errmsg *msg)
 static enum err start_workers(struct server *s, struct errmsg *msg)
 {
     enum err e = ERR_OK;
-    for (uint32_t i = 0; i < s->worker_count && e == ERR_OK; i++)
+    for (uint32_t i = 0; i < s->worker_count && e == ERR_OK; i++) {
+        s->workers[i]->told_generation = s->snapshot->generation;
         e = worker_prepare(s->workers[i], msg);
+    }
     for (uint32_t i = 0; i < s->worker_count && e == ERR_OK; i++)
         e = worker_start(s->workers[i], msg);
     return e;
@@ -292,13 +294,21 @@ static void follow_store(struct server *s)
     }
     s->data_version = version;
     broker_set_snapshot(s->broker, s->snapshot);
-    for (uint32_t i = 0; i < s->worker_count; i++)
-        worker_post_snapshot(s->workers[i], s->snapshot);
     LOG(LOG_INFO, "snapshot", KV_I("generation", s->snapshot->generation),
         KV_U("accounts", s->snapshot->account_count), KV_U("clients", s->snapshot->client_count));
 }
 
 static void tell_node(struct server *s, struct slice state);
+
+/* Who does not have the newest snapshot gets it; without memory, in a moment. */
+static void tell_workers(struct server *s)
+{
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        struct worker *w = s->workers[i];
+        if (w->told_generation != s->snapshot->generation && worker_post_snapshot(w, s->snapshot))
+            w->told_generation = s->snapshot->generation;
+    }
+}
 
 static void on_poll(struct deadline *d)
 {
@@ -306,6 +316,7 @@ static void on_poll(struct deadline *d)
     struct server *s = container_of(d, struct server, poll);
     uint64_t now = s->loop->now_ms;
     follow_store(s);
+    tell_workers(s);
     if (tickets_at_ms == 0)
         tickets_at_ms = now + TICKET_MS;
     if (now >= tickets_at_ms) {
@@ -391,16 +402,24 @@ static void on_term(evutil_socket_t sig, short what, void *arg)
 
 static enum err take_conf(struct server *s, struct conf *c, struct policy *p)
 {
+    struct letter *letters[WORKERS_MAX] = {NULL};
     struct former *f = mem_alloc(sizeof *f);
-    if (!f)
+    bool ok = f != NULL;
+    for (uint32_t i = 0; i < s->worker_count && ok; i++)
+        ok = (letters[i] = worker_conf_letter(s->workers[i], c, p)) != NULL;
+    if (!ok) { /* all of them or none */
+        for (uint32_t i = 0; i < s->worker_count; i++)
+            worker_letter_drop(letters[i]);
+        mem_free(f);
         return ERR_NOMEM;
+    }
     *f = (struct former){s->formers, s->conf, s->policy};
     s->formers = f;
     s->conf = c;
     s->policy = p;
     log_set(c->log.level, c->log.format);
     for (uint32_t i = 0; i < s->worker_count; i++)
-        worker_post_conf(s->workers[i], c, p);
+        mailbox_post(s->workers[i]->box, letters[i]);
     return ERR_OK;
 }
 

@@ -81,6 +81,8 @@ struct worker {
     bool fd_is_tls[LISTENERS_MAX];
     uint32_t fd_count;
     struct deadline second;
+    struct letter drain_letter, stop_letter; /* these two must always get through, memory or not */
+    int64_t told_generation;                 /* main's: the snapshot posted last */
     uint64_t next_conn;
     enum err start_error;
 };
@@ -90,8 +92,11 @@ struct worker {
 enum err worker_prepare(struct worker *w, struct errmsg *msg) NODISCARD;
 enum err worker_start(struct worker *w, struct errmsg *msg) NODISCARD;
 /** Letters to it; thread: main. */
-void worker_post_snapshot(struct worker *w, struct snapshot *s);
-void worker_post_conf(struct worker *w, const struct conf *c, const struct policy *p);
+/** False without memory: try again. */
+bool worker_post_snapshot(struct worker *w, struct snapshot *s);
+/** To be posted to the worker's box when all workers have one; NULL without memory. */
+struct letter *worker_conf_letter(struct worker *w, const struct conf *c, const struct policy *p);
+void worker_letter_drop(struct letter *l);
 void worker_post_drain(struct worker *w);
 void worker_post_stop(struct worker *w); /* aborts what is left, and ends the thread */
 void worker_join(struct worker *w);

@@ -278,8 +278,7 @@ static void deliver_conf(struct letter *l)
 
 static void deliver_drain(struct letter *l)
 {
-    struct worker_letter *m = container_of(l, struct worker_letter, letter);
-    struct worker *w = m->w;
+    struct worker *w = container_of(l, struct worker, drain_letter);
     for (uint32_t i = 0; i < w->listener_count; i++)
         listener_stop(w->listeners[i]);
     w->listener_count = 0;
@@ -288,51 +287,54 @@ static void deliver_drain(struct letter *l)
     publish(w);
     deadline_set(&w->loop->wheel, &w->second, w->loop->now_ms + 100u);
     loop_end_pass(w->loop);
-    mem_free(m);
 }
 
 static void deliver_stop(struct letter *l)
 {
-    struct worker_letter *m = container_of(l, struct worker_letter, letter);
-    struct worker *w = m->w;
-    mem_free(m);
+    struct worker *w = container_of(l, struct worker, stop_letter);
     exchanges_abort_all(&w->svc, "shutdown");
     gates_abort(&w->gates);
     recorder_flush(w->recorder, w->server);
     event_base_loopbreak(w->loop->base);
 }
 
-static void post(struct worker *w, void (*deliver)(struct letter *), struct snapshot *s,
-                 const struct conf *c, const struct policy *p)
+bool worker_post_snapshot(struct worker *w, struct snapshot *s)
 {
     struct worker_letter *m = mem_calloc(1, sizeof *m);
-    CHECK(m != NULL); /* main's letters are few; without them nothing could be told */
-    *m = (struct worker_letter){.letter = {.deliver = deliver},
-                                .w = w,
-                                .snapshot = snapshot_ref(s),
-                                .conf = c,
-                                .policy = p};
+    if (!m)
+        return false;
+    *m = (struct worker_letter){
+        .letter = {.deliver = deliver_snapshot}, .w = w, .snapshot = snapshot_ref(s)};
     mailbox_post(w->box, &m->letter);
+    return true;
 }
 
-void worker_post_snapshot(struct worker *w, struct snapshot *s)
+struct letter *worker_conf_letter(struct worker *w, const struct conf *c, const struct policy *p)
 {
-    post(w, deliver_snapshot, s, NULL, NULL);
+    struct worker_letter *m = mem_calloc(1, sizeof *m);
+    if (!m)
+        return NULL;
+    *m =
+        (struct worker_letter){.letter = {.deliver = deliver_conf}, .w = w, .conf = c, .policy = p};
+    return &m->letter;
 }
 
-void worker_post_conf(struct worker *w, const struct conf *c, const struct policy *p)
+void worker_letter_drop(struct letter *l)
 {
-    post(w, deliver_conf, NULL, c, p);
+    if (l)
+        mem_free(container_of(l, struct worker_letter, letter));
 }
 
 void worker_post_drain(struct worker *w)
 {
-    post(w, deliver_drain, NULL, NULL, NULL);
+    w->drain_letter.deliver = deliver_drain;
+    mailbox_post(w->box, &w->drain_letter);
 }
 
 void worker_post_stop(struct worker *w)
 {
-    post(w, deliver_stop, NULL, NULL, NULL);
+    w->stop_letter.deliver = deliver_stop;
+    mailbox_post(w->box, &w->stop_letter);
 }
 
 /* ---- life ---- */

@@ -417,9 +417,6 @@ static bool hold(struct exchange *x, const void *p, size_t n)
     uint64_t limit = (uint64_t)s->conf->retry.replay_bytes;
     bool all_sent = x->back_stream && x->held_sent == x->held.n;
     bool fits = x->held.n + n <= limit && all + n <= (uint64_t)s->conf->retry.replay_total_bytes;
-    /* A body that says it is too long is not copied for a replay that will be given up later. */
-    if (all_sent && x->base.body == BODY_LENGTH && x->base.content_length > limit)
-        fits = false;
     if (!fits && x->is_replayable) {
         x->is_replayable = false;
         if (all_sent)

@@ -225,7 +225,7 @@ static void the_same_with_little_data(void **state)
 {
     struct joined j;
     join(&j, "", 60000);
-    static char bytes[600000];
+    static char bytes[200000];
     small_buffers(j.client);
     size_t sent = 0, got = 0;
     for (int i = 0; i < 400; i++) {

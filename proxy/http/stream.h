@@ -1,3 +1,4 @@
+/* clang-format off */
 /* The contract in the middle: one HTTP message pair (stream) in one protocol on one link (session),
  * in either role. Nobody above http/ knows which protocol it is.
  *
@@ -10,15 +11,16 @@
  *
  * How a message ends, protocol by protocol:
  *
- *   what happened                 HTTP/1 server role (front)          HTTP/1 client role (back)
- * HTTP/2 (either) message complete              on_body(end=true) on_body(end=true) END_STREAM peer
- * cut it short             on_close(WHY_RESET)                 on_close(WHY_RESET) RST_STREAM or
- * EOF peer broke the protocol       400, on_close(WHY_PROTO)            on_close(WHY_PROTO) GOAWAY
- *   we finish                     end=true; keep-alive or close       end=true; session may be
- * reused    END_STREAM we break it off               connection closed, no last chunk    connection
- * closed                  RST_STREAM body of unknown length        chunked (HTTP/1.1), close (1.0)
- * chunked                            DATA until END_STREAM
+ * | what happened                | HTTP/1 server role (front)     | HTTP/1 client role (back)    | HTTP/2 (either)   |
+ * | ---------------------------- | ------------------------------ | ---------------------------- | ----------------- |
+ * | message complete             | on_body(end=true)              | on_body(end=true)            | END_STREAM        |
+ * | the peer cut it short        | on_close(WHY_RESET)            | on_close(WHY_RESET)          | RST_STREAM or EOF |
+ * | the peer broke the protocol  | 400, on_close(WHY_PROTO)       | on_close(WHY_PROTO)          | GOAWAY            |
+ * | we finish                    | end=true; keep-alive or close  | end=true; session reused     | END_STREAM        |
+ * | we break it off              | closed without the last chunk  | connection closed            | RST_STREAM        |
+ * | body of unknown length       | chunked (HTTP/1.1), close (1.0)| chunked                      | DATA to END_STREAM|
  */
+/* clang-format on */
 #ifndef HTTP_STREAM_H
 #define HTTP_STREAM_H
 #include "http/head.h"

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event_struct.h>
+#include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -249,6 +250,8 @@ static bool start_attempt(struct dial *d, int i)
         d->last = errno == EMFILE || errno == ENFILE ? ERR_LIMIT : ERR_REFUSED;
         return false;
     }
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(fd, (const struct sockaddr *)to, addr_len(to)) != 0 && errno != EINPROGRESS) {
         close(fd);
         d->last = ERR_REFUSED;

@@ -8,7 +8,6 @@
 #include "tls/tls.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <unistd.h>
 
@@ -352,7 +351,7 @@ static void report_flushed(struct link *l)
  * are still in the socket. They are read, and the end that follows them is what is reported. */
 static void write_broke(struct link *l)
 {
-    if (l->state != LINK_OPEN || !l->is_reading) {
+    if (l->state != LINK_OPEN || l->is_paused || !l->is_reading) {
         fail(l, ERR_CLOSED, "write");
         return;
     }
@@ -607,6 +606,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     struct link *l = obj_from(arg, LINK_MAGIC);
     struct loop *loop = l->loop;
+    if ((what & EV_READ) && l->is_paused && l->state == LINK_OPEN) {
+        set_reading(l, false); /* the pause outlasted what was there: now it is worth a call */
+        return;
+    }
     loop_now(loop);
     loop->in_pass = true;
     if (l->ssl && (l->state == LINK_HANDSHAKE || link_has_unread(l) || l->saw_eof))
@@ -674,8 +677,6 @@ static struct link *create(struct loop *loop, int fd, const struct link_ops *ops
     event_assign(&l->write_ev, loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, l);
     event_priority_set(&l->read_ev, 1);
     event_priority_set(&l->write_ev, 1);
-    int one = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     return l;
 }
 
@@ -728,11 +729,10 @@ enum err link_start_tls(struct link *l, SSL *ssl, bool is_server, const void *se
     return ERR_OK;
 }
 
+/* The socket's event stays until it fires: most pauses end before that, and cost no system call. */
 void link_pause(struct link *l)
 {
     l->is_paused = true;
-    if (l->state == LINK_OPEN)
-        set_reading(l, false);
 }
 
 bool link_has_unread(const struct link *l)

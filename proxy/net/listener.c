@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@ struct listener {
     int fd;
     struct event *ev;
     struct deadline rest;
+    int batch; /* connections to take in one turn */
     accept_cb cb;
     void *arg;
 };
@@ -46,6 +48,7 @@ static int bind_one(const struct addrinfo *a, bool reuse_port)
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (reuse_port)
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* what is accepted inherits it */
     if (a->ai_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     if (bind(fd, a->ai_addr, a->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
@@ -103,7 +106,8 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
     struct listener *l = arg;
     struct loop *loop = l->loop;
     loop_now(loop);
-    for (int i = 0; i < ACCEPT_ROUNDS; i++) {
+    int i = 0;
+    for (; i < l->batch; i++) {
         struct sockaddr_storage peer = {0};
         socklen_t len = sizeof peer;
         int c = accept4(fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -114,6 +118,8 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
         }
         l->cb(l->arg, c, &peer);
     }
+    /* The call that hears that there is no more is made only when they come in crowds. */
+    l->batch = i < l->batch ? 1 : l->batch < ACCEPT_ROUNDS ? l->batch * 2 : l->batch;
     links_flush(loop);
 }
 
@@ -126,7 +132,7 @@ enum err listener_start(struct loop *loop, int fd, accept_cb cb, void *arg, stru
         mem_free(l);
         return ERR_NOMEM;
     }
-    *l = (struct listener){.loop = loop, .fd = fd, .ev = ev, .cb = cb, .arg = arg};
+    *l = (struct listener){.loop = loop, .fd = fd, .ev = ev, .batch = 1, .cb = cb, .arg = arg};
     l->rest.fire = on_rested;
     event_priority_set(ev, 1);
     event_add(ev, NULL);

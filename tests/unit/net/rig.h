@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
@@ -144,8 +145,11 @@ static inline void make_pair(int fd[2])
     fd[1] = accept(l, NULL, NULL);
     CHECK(fd[1] >= 0);
     close(l);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) { /* as the listener and the dialer make theirs */
+        int on = 1;
         fcntl(fd[i], F_SETFL, O_NONBLOCK);
+        setsockopt(fd[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
 }
 
 static inline void small_buffers(int fd)

@@ -9,7 +9,8 @@
 #include <stdio.h>
 
 #define HEAD_ARENA_MAX (1024u * 1024u)
-#define SEND_AHEAD (64u * 1024u) /* of held bytes given to the back at once */
+#define SEND_AHEAD (64u * 1024u)        /* of held bytes given to the back at once */
+#define HELD_AHEAD (4u * STREAM_WINDOW) /* beyond the replay limit: what waits to be sent */
 
 /* ---- states ---- */
 
@@ -46,8 +47,7 @@ static void drop_held(struct exchange *x)
     if (x->counted)
         atomic_fetch_sub_explicit(x->svc->replay_bytes, x->counted, memory_order_relaxed);
     x->counted = 0;
-    sbuf_finish_wipe(&x->held);
-    x->held_sent = 0;
+    held_drop(&x->held);
 }
 
 static void record(struct exchange *x)
@@ -339,7 +339,7 @@ static void start_send(struct exchange *x)
         return;
     }
     x->is_forwarded = true;
-    x->held_sent = 0;
+    held_rewind(&x->held);
     x->body_left = 0;
     if (!bodiless)
         send_held(x);
@@ -415,7 +415,7 @@ static bool hold(struct exchange *x, const void *p, size_t n)
     struct services *s = x->svc;
     uint64_t all = atomic_load_explicit(s->replay_bytes, memory_order_relaxed);
     uint64_t limit = (uint64_t)s->conf->retry.replay_bytes;
-    bool all_sent = x->back_stream && x->held_sent == x->held.n;
+    bool all_sent = x->back_stream && held_all_sent(&x->held);
     bool fits = x->held.n + n <= limit && all + n <= (uint64_t)s->conf->retry.replay_total_bytes;
     if (!fits && x->is_replayable) {
         x->is_replayable = false;
@@ -424,10 +424,7 @@ static bool hold(struct exchange *x, const void *p, size_t n)
     }
     if (!x->is_replayable && all_sent)
         return true; /* sent straight on */
-    if (x->held.size == 0 && x->base.body == BODY_LENGTH && x->base.content_length <= 65536)
-        (void)sbuf_reserve(&x->held, (size_t)x->base.content_length); /* one allocation, not ten */
-    sbuf_add(&x->held, p, n);
-    if (x->held.failed)
+    if (x->held.n + n > limit + HELD_AHEAD || !held_add(&x->held, p, n))
         return false;
     x->counted += n;
     atomic_fetch_add_explicit(s->replay_bytes, n, memory_order_relaxed);
@@ -438,7 +435,7 @@ static bool hold(struct exchange *x, const void *p, size_t n)
  * sent. */
 static void touch_request(struct exchange *x)
 {
-    bool client = !x->request_ended && x->held_sent == x->held.n && !x->is_committed;
+    bool client = !x->request_ended && held_all_sent(&x->held) && !x->is_committed;
     touch(x, client ? x->svc->conf->limits.idle_timeout : x->svc->conf->upstream.read_timeout);
 }
 
@@ -448,34 +445,28 @@ static void give(struct exchange *x, const void *p, size_t n, bool end)
         fail_with(x, REPLY_INTERNAL, "request_length", -1);
 }
 
-/* What will not be sent again goes, else a client that is always ahead of the back would fill us.
- */
-static void forget_sent(struct exchange *x)
-{
-    if (x->held_sent == x->held.n) {
-        drop_held(x);
-        return;
-    }
-    memmove(x->held.p, x->held.p + x->held_sent, x->held.n - x->held_sent);
-    x->held.n -= x->held_sent;
-    x->counted -= x->held_sent;
-    atomic_fetch_sub_explicit(x->svc->replay_bytes, x->held_sent, memory_order_relaxed);
-    x->held_sent = 0;
-}
-
-/* Gives the back what is held and not sent, a piece at a time: the rest follows when that has left.
- */
+/* Gives the back what is held and not sent, SEND_AHEAD at a time: the rest follows when that has
+ * left. What will not be sent again goes, else a client that is always ahead of the back would fill
+ * us. */
 static void send_held(struct exchange *x)
 {
-    size_t left = x->held.n - x->held_sent;
-    size_t n = left < SEND_AHEAD ? left : SEND_AHEAD;
-    bool end = x->request_ended && n == left;
-    const char *p = x->held.n ? x->held.p + x->held_sent : "";
-    x->held_sent += n;
-    if (n || end)
+    size_t given = 0;
+    bool end = false;
+    while (x->back_stream && given < SEND_AHEAD && !end) {
+        const char *p;
+        size_t n = held_run(&x->held, SEND_AHEAD - given, &p);
+        end = x->request_ended && x->held.sent + n == x->held.n;
+        if (n == 0 && !end)
+            break;
+        held_advance(&x->held, n);
+        given += n;
         give(x, p, n, end);
-    if (x->back_stream && !x->is_replayable)
-        forget_sent(x);
+    }
+    if (!x->back_stream || x->is_replayable)
+        return;
+    size_t gone = held_forget_sent(&x->held);
+    x->counted -= gone;
+    atomic_fetch_sub_explicit(x->svc->replay_bytes, gone, memory_order_relaxed);
 }
 
 static void model_known(struct exchange *x);
@@ -488,7 +479,7 @@ static void front_body(struct stream *st, const void *p, size_t n, bool end)
         x->request_ended = true;
     if (x->state == X_REPLY || x->state == X_OVER || x->answer_ended)
         return;
-    bool straight = x->back_stream && x->held_sent == x->held.n;
+    bool straight = x->back_stream && held_all_sent(&x->held);
     if (n && !hold(x, p, n)) {
         fail_with(x, REPLY_INTERNAL, "memory", 1);
         return;
@@ -508,8 +499,7 @@ static void front_body(struct stream *st, const void *p, size_t n, bool end)
         return; /* held until there is one */
     touch_request(x);
     if (straight) {
-        if (x->held.n)
-            x->held_sent = x->held.n;
+        held_skip_all(&x->held);
         give(x, p, n, end);
     } /* else what is held leaves first, as back_sent makes room, and these bytes with it */
 }
@@ -527,7 +517,7 @@ static void back_sent(struct stream *st, size_t n)
             stream_credit(x->front, (size_t)credit);
     }
     touch_request(x);
-    if (x->back_stream == st && x->held_sent < x->held.n)
+    if (x->back_stream == st && !held_all_sent(&x->held))
         send_held(x);
 }
 
@@ -538,7 +528,7 @@ static void discard_answer(struct exchange *x)
 {
     struct stream *st = x->back_stream;
     struct back *b = x->back;
-    if (!x->request_ended || x->held_sent < x->held.n) {
+    if (!x->request_ended || !held_all_sent(&x->held)) {
         leave_back(x);
         return;
     }
@@ -616,7 +606,7 @@ static void pass_head(struct exchange *x, const struct head *h, bool end)
     x->is_committed = true;
     x->is_replayable = false;
     exchange_goto(x, X_STREAM);
-    if (x->held_sent == x->held.n)
+    if (held_all_sent(&x->held))
         drop_held(x);
 }
 
@@ -625,7 +615,7 @@ static void pass_head(struct exchange *x, const struct head *h, bool end)
 static void answer_ended(struct exchange *x)
 {
     x->answer_ended = true;
-    if (x->back_stream && (!x->request_ended || x->held_sent < x->held.n))
+    if (x->back_stream && (!x->request_ended || !held_all_sent(&x->held)))
         leave_back(x);
 }
 
@@ -737,7 +727,7 @@ static const struct stream_sink front_sink = {
 static void on_deadline(struct deadline *d)
 {
     struct exchange *x = container_of(d, struct exchange, deadline);
-    bool client = !x->request_ended && x->held_sent == x->held.n;
+    bool client = !x->request_ended && held_all_sent(&x->held);
     switch (x->state) {
     case X_MODEL:
         fail_with(x, REPLY_CLIENT_TIMEOUT, "body_timeout", -1);
@@ -976,7 +966,7 @@ void exchange_begin(struct services *s, const struct front_info *info, struct st
     x->model = SLICE("");
     x->deadline.fire = on_deadline;
     arena_init(&x->arena, HEAD_ARENA_MAX);
-    sbuf_init(&x->held, (size_t)s->conf->retry.replay_bytes + 4 * STREAM_WINDOW);
+    held_init(&x->held, s->loop, h->body == BODY_LENGTH ? h->content_length : 0);
     model_scan_init(&x->scan);
     make_request_id(x);
     list_add_last(&s->exchanges, &x->link);

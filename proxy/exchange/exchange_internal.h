@@ -5,6 +5,7 @@
 #include "auth/scan.h"
 #include "base/arena.h"
 #include "exchange/exchange.h"
+#include "exchange/held.h"
 #include "route/model.h"
 
 #define EXCHANGE_MAGIC MAGIC('e', 'x', 'c', 'h')
@@ -55,8 +56,7 @@ struct exchange {
                            logged */
 
     /* body bytes that are held: to wait for the back, and to be sent again */
-    struct sbuf held;
-    size_t held_sent;   /* of held, given to the present back */
+    struct held held;   /* its cursor: what was given to the present back */
     bool is_replayable; /* everything the client sent so far is in held */
     size_t counted;     /* in svc->replay_bytes */
     uint64_t credited;  /* of the body's bytes, to the front */

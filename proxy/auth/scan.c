@@ -34,13 +34,14 @@ static void add_pattern(struct auth_scan *s, const char *text, size_t n)
  * it. */
 static size_t encode(struct slice p, size_t lead, char *buf)
 {
-    size_t n = 0, first = (8 * lead + 5) / 6, last = 8 * (lead + p.n) / 6;
-    for (size_t i = first; i < last; i++) {
-        size_t bit = 6 * i - 8 * lead, at = bit / 8;
-        unsigned pair = (unsigned)(unsigned char)p.p[at] << 8;
-        if (at + 1 < p.n)
-            pair |= (unsigned char)p.p[at + 1];
-        buf[n++] = std_alphabet[pair >> (10 - bit % 8) & 63];
+    static const unsigned shared_bits[3] = {0, 4, 2}; /* of the first byte, in a character before */
+    size_t n = 0;
+    unsigned bits = 0, have = 0;
+    for (size_t i = 0; i < p.n; i++) {
+        bits = bits << 8 | (unsigned char)p.p[i];
+        have += i ? 8 : 8 - shared_bits[lead];
+        for (; have >= 6; have -= 6)
+            buf[n++] = std_alphabet[bits >> (have - 6) & 63];
     }
     return n;
 }

@@ -636,6 +636,16 @@ static void start_sending(struct h1 *h, const struct head *head, bool end)
         h->tx = head->body == BODY_CHUNKED ? TX_CHUNKED : TX_CLOSE;
 }
 
+/* HTTP/1.0 closes unless this is said. The caller's fields are not ours to write behind. */
+static void add_keep_alive(struct head *head)
+{
+    static _Thread_local struct field fields[HEAD_MAX_FIELDS + 1];
+    if (head->count)
+        memcpy(fields, head->fields, head->count * sizeof *fields);
+    head->fields = fields;
+    head_add(head, FIELD_CONNECTION, SLICE("connection"), SLICE("keep-alive"));
+}
+
 static enum err send_answer_head(struct h1 *h, const struct head *given, bool end)
 {
     struct head head = *given;
@@ -650,13 +660,8 @@ static enum err send_answer_head(struct h1 *h, const struct head *given, bool en
     }
     bool keep = can_keep(h) && head.body != BODY_UNTIL_CLOSE;
     struct sbuf *out = scratch();
-    struct field with_keep[HEAD_MAX_FIELDS + 2];
-    if (h->http10 && keep && head.count <= HEAD_MAX_FIELDS) {
-        if (head.count)
-            memcpy(with_keep, head.fields, head.count * sizeof *head.fields);
-        head.fields = with_keep;
-        head_add(&head, FIELD_CONNECTION, SLICE("connection"), SLICE("keep-alive"));
-    }
+    if (h->http10 && keep && head.count <= HEAD_MAX_FIELDS)
+        add_keep_alive(&head);
     enum err e = head_write_answer(&head, !keep, out);
     if (e != ERR_OK)
         return e;

@@ -284,6 +284,14 @@ static bool send_sealed(struct link *l)
     return true;
 }
 
+/* Before a call whose failure SSL_get_error explains. The queue is empty but after a failure, and
+ * to look costs a tenth of clearing it. */
+static void clear_errors(void)
+{
+    if (ERR_peek_error())
+        ERR_clear_error();
+}
+
 /* Encrypts N bytes into the out buffer; returns how many were taken (0: blocked), -1 when broken.
  */
 static ssize_t encrypt_some(struct link *l, const void *p, size_t n)
@@ -293,7 +301,7 @@ static ssize_t encrypt_some(struct link *l, const void *p, size_t n)
         return -1;
     if (l->sealed)
         return 0;
-    ERR_clear_error();
+    clear_errors();
     int r = SSL_write(l->ssl, p, n > CHUNK_BYTES ? (int)CHUNK_BYTES : (int)n);
     if (r > 0)
         return r;
@@ -503,7 +511,7 @@ static void read_tls(struct link *l)
 {
     struct loop *loop = l->loop;
     while (l->state == LINK_OPEN && !l->is_paused) {
-        ERR_clear_error();
+        clear_errors();
         int r = SSL_read(l->ssl, loop->plain, CHUNK_BYTES);
         if (loop->out_owner == l)
             mark_dirty(l); /* TLS answered by itself (KeyUpdate, alert) */
@@ -527,7 +535,7 @@ static void read_tls(struct link *l)
 
 static void shake_hands(struct link *l)
 {
-    ERR_clear_error();
+    clear_errors();
     int r = SSL_do_handshake(l->ssl);
     if (l->loop->out_owner == l)
         mark_dirty(l);
@@ -776,7 +784,7 @@ static void say_goodbye(struct link *l)
 {
     if (!l->ssl || l->sealed || l->state == LINK_HANDSHAKE || l->state == LINK_CONNECTING)
         return;
-    ERR_clear_error();
+    clear_errors();
     SSL_shutdown(l->ssl);
     if (l->outer)
         SSL_shutdown(l->outer);

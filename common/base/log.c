@@ -226,6 +226,28 @@ static void add_time(struct sbuf *out)
     sbuf_add(out, frac, sizeof frac);
 }
 
+/* ` key=` or `,"key":` */
+static void add_key(struct sbuf *out, const char *key, bool logfmt)
+{
+    size_t n = strlen(key), extra = logfmt ? 2 : 4;
+    char *to = sbuf_reserve(out, n + extra);
+    if (!to)
+        return;
+    if (logfmt) {
+        *to++ = ' ';
+    } else {
+        *to++ = ',';
+        *to++ = '"';
+    }
+    memcpy(to, key, n);
+    to += n;
+    if (logfmt)
+        *to = '=';
+    else
+        memcpy(to, "\":", 2);
+    sbuf_commit(out, n + extra);
+}
+
 static void make_line(struct sbuf *out, enum log_level level, const char *event,
                       const struct log_kv *kv, size_t count)
 {
@@ -241,9 +263,7 @@ static void make_line(struct sbuf *out, enum log_level level, const char *event,
     for (size_t i = 0; i < count; i++) {
         if (kv[i].type == LOG_SLICE && kv[i].s.n == 0)
             continue;
-        sbuf_adds(out, logfmt ? " " : ",\"");
-        sbuf_adds(out, kv[i].key);
-        sbuf_adds(out, logfmt ? "=" : "\":");
+        add_key(out, kv[i].key, logfmt);
         add_value(out, &kv[i]);
     }
     sbuf_adds(out, logfmt ? "\n" : "}\n");

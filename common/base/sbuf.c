@@ -51,25 +51,13 @@ char *sbuf_reserve(struct sbuf *b, size_t n)
     return b->p + b->n;
 }
 
-void sbuf_add(struct sbuf *b, const void *p, size_t n)
+void sbuf_add_slow(struct sbuf *b, const void *p, size_t n)
 {
-    if (n == 0)
-        return;
     char *to = sbuf_reserve(b, n);
     if (!to)
         return;
     memcpy(to, p, n);
     b->n += n;
-}
-
-void sbuf_addc(struct sbuf *b, char c)
-{
-    sbuf_add(b, &c, 1);
-}
-
-void sbuf_adds(struct sbuf *b, const char *z)
-{
-    sbuf_add(b, z, strlen(z));
 }
 
 void sbuf_add_u64(struct sbuf *b, uint64_t v)
@@ -105,27 +93,35 @@ void sbuf_addf(struct sbuf *b, const char *fmt, ...)
     va_end(again);
 }
 
+/* Printable ASCII in which only the quote and the backslash need one. */
+static void add_plain(struct sbuf *b, const char *p, size_t n)
+{
+    if (n == 0)
+        return;
+    if (!memchr(p, '"', n) && !memchr(p, '\\', n)) {
+        sbuf_add(b, p, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] == '"' || p[i] == '\\')
+            sbuf_addc(b, '\\');
+        sbuf_addc(b, p[i]);
+    }
+}
+
 void sbuf_add_json(struct sbuf *b, struct slice s)
 {
     static const char hex[] = "0123456789abcdef";
     sbuf_addc(b, '"');
-    size_t from = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\')
-            continue;
-        sbuf_add(b, s.p + from, i - from);
-        from = i + 1;
-        if (c == '"' || c == '\\') {
-            char esc[2] = {'\\', (char)c};
-            sbuf_add(b, esc, 2);
-        } else {
+    for (size_t i = 0; i < s.n;) {
+        size_t end = slice_printable(s, i);
+        add_plain(b, s.p + i, end - i);
+        for (i = end; i < s.n && (s.p[i] < 0x20 || s.p[i] >= 0x7f); i++) {
+            unsigned char c = (unsigned char)s.p[i];
             char esc[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
-            sbuf_add(b, esc, 6);
+            sbuf_add(b, esc, sizeof esc);
         }
     }
-    if (s.n > from)
-        sbuf_add(b, s.p + from, s.n - from);
     sbuf_addc(b, '"');
 }
 

@@ -23,9 +23,27 @@ static inline void sbuf_clear(struct sbuf *b)
     b->n = 0;
     b->failed = false;
 }
-void sbuf_add(struct sbuf *b, const void *p, size_t n);
-void sbuf_addc(struct sbuf *b, char c);
-void sbuf_adds(struct sbuf *b, const char *z);
+void sbuf_add_slow(struct sbuf *b, const void *p, size_t n);
+/** What fits is one copy; the rest grows. */
+static inline void sbuf_add(struct sbuf *b, const void *p, size_t n)
+{
+    if (n == 0)
+        return;
+    if (b->failed || n >= b->size - b->n || n > b->max - b->n) {
+        sbuf_add_slow(b, p, n);
+        return;
+    }
+    memcpy(b->p + b->n, p, n);
+    b->n += n;
+}
+static inline void sbuf_addc(struct sbuf *b, char c)
+{
+    sbuf_add(b, &c, 1);
+}
+static inline void sbuf_adds(struct sbuf *b, const char *z)
+{
+    sbuf_add(b, z, strlen(z));
+}
 static inline void sbuf_add_slice(struct sbuf *b, struct slice s)
 {
     sbuf_add(b, s.p, s.n);

@@ -49,6 +49,23 @@ size_t slice_search(struct slice s, struct slice needle)
     return hit ? (size_t)(hit - s.p) : s.n;
 }
 
+/* Eight bytes at a time: with no high bit set, a subtraction sets one for each byte that is too
+ * small, and for each that is DEL once turned around. */
+size_t slice_printable(struct slice s, size_t from)
+{
+    const uint64_t ones = 0x0101010101010101u, high = ones * 0x80;
+    size_t i = from;
+    for (; i + 8 <= s.n; i += 8) {
+        uint64_t w;
+        memcpy(&w, s.p + i, sizeof w);
+        if (((w - ones * 0x20) | ((w ^ ones * 0x7f) - ones) | w) & high)
+            break;
+    }
+    while (i < s.n && s.p[i] >= 0x20 && s.p[i] < 0x7f)
+        i++;
+    return i;
+}
+
 struct slice slice_sub(struct slice s, size_t from, size_t to)
 {
     if (to > s.n)

@@ -37,6 +37,8 @@ bool slice_istarts(struct slice s, struct slice prefix);
 size_t slice_find(struct slice s, char c, size_t from);
 /** Index of NEEDLE in S, or s.n. */
 size_t slice_search(struct slice s, struct slice needle);
+/** Where the run of printable ASCII (0x20..0x7e) that begins at FROM ends: an index, or s.n. */
+size_t slice_printable(struct slice s, size_t from);
 /** Bytes from..to; both are clamped. */
 struct slice slice_sub(struct slice s, size_t from, size_t to);
 /** Without spaces and tabs at either end. */

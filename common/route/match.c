@@ -46,8 +46,21 @@ static bool is_dots(struct slice segment)
     return dots > 0;
 }
 
+/* Most segments: printable, and nothing in them that means something to anybody. */
+static bool is_plain_segment(struct slice s)
+{
+    bool odd = false;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        odd |= c == '%' || c == '\\' || c == '?' || c == '#' || c == ' ';
+    }
+    return !odd && slice_printable(s, 0) == s.n;
+}
+
 static bool is_safe_segment(struct slice s)
 {
+    if (is_plain_segment(s))
+        return s.n == 0 || s.p[0] != '.' || !is_dots(s);
     for (size_t i = 0; i < s.n;) {
         bool is_encoded = s.p[i] == '%';
         int c = next_byte(s, &i);

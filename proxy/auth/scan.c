@@ -31,38 +31,47 @@ static void add_pattern(struct auth_scan *s, const char *text, size_t n)
 }
 
 /* The characters of the base64 text that the placeholder alone decides when LEAD bytes stand before
- * it. */
-static size_t encode(struct slice p, size_t lead, char *buf)
+ * it: the whole text goes to BUF, and the slice is what to look for. */
+static struct slice encode(struct slice p, size_t lead, char *buf)
 {
-    static const unsigned shared_bits[3] = {0, 4, 2}; /* of the first byte, in a character before */
-    size_t n = 0;
-    unsigned bits = 0, have = 0;
+    size_t first = (8 * lead + 5) / 6, end = 8 * (lead + p.n) / 6, n = 0;
+    unsigned group = 0, have = (unsigned)lead; /* bytes in GROUP; those before are as good as 0 */
     for (size_t i = 0; i < p.n; i++) {
-        bits = bits << 8 | (unsigned char)p.p[i];
-        have += i ? 8 : 8 - shared_bits[lead];
-        for (; have >= 6; have -= 6)
-            buf[n++] = std_alphabet[bits >> (have - 6) & 63];
+        group = group << 8 | (unsigned char)p.p[i];
+        if (++have < 3)
+            continue;
+        buf[n++] = std_alphabet[group >> 18 & 63];
+        buf[n++] = std_alphabet[group >> 12 & 63];
+        buf[n++] = std_alphabet[group >> 6 & 63];
+        buf[n++] = std_alphabet[group & 63];
+        group = have = 0;
     }
-    return n;
+    group <<= 8 * (3 - have);
+    for (unsigned shift = 18; n < end; shift -= 6)
+        buf[n++] = std_alphabet[group >> shift & 63];
+    return slice_make(buf + first, end - first);
+}
+
+/* The other alphabet. False when the text has no character that differs. */
+static bool to_url_form(char *p, size_t n)
+{
+    if (!memchr(p, '+', n) && !memchr(p, '/', n))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        p[i] = p[i] == '+' ? '-' : p[i] == '/' ? '_' : p[i];
+    return true;
 }
 
 static void add_base64(struct auth_scan *s, struct slice placeholder)
 {
     char buf[SCAN_BASE64_MAX];
     for (size_t lead = 0; lead < 3; lead++) {
-        size_t n = encode(placeholder, lead, buf);
-        bool has_url_form = false;
-        if (n < 8) /* so short that ordinary text would match by chance */
+        struct slice text = encode(placeholder, lead, buf);
+        if (text.n < 8) /* so short that ordinary text would match by chance */
             continue;
-        add_pattern(s, buf, n);
-        for (size_t i = 0; i < n; i++) {
-            if (buf[i] != '+' && buf[i] != '/')
-                continue;
-            buf[i] = buf[i] == '+' ? '-' : '_';
-            has_url_form = true;
-        }
-        if (has_url_form)
-            add_pattern(s, buf, n);
+        add_pattern(s, text.p, text.n);
+        if (to_url_form(buf + (text.p - buf), text.n))
+            add_pattern(s, text.p, text.n);
     }
     mem_wipe(buf, sizeof buf);
 }

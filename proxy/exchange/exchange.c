@@ -772,14 +772,14 @@ static bool has_trailing_dot(struct slice host)
 
 /* One identity for each tunnel: Host, and the target when it is absolute, are the authority of the
  * CONNECT (T-01). */
-static bool same_authority(const struct exchange *x, const struct head *h)
+static bool same_authority(const struct exchange *x, const struct head *h,
+                           const struct authority *host)
 {
     struct authority a;
-    const struct field *host = head_get(h, FIELD_HOST);
     if (x->info.sni_differs)
         return false;
-    if (host && (authority_parse(host->value, 443, &a) != ERR_OK ||
-                 !authority_eq(&a, &x->info.authority) || has_trailing_dot(host->value)))
+    const struct field *f = head_get(h, FIELD_HOST);
+    if (f && (!authority_eq(host, &x->info.authority) || has_trailing_dot(f->value)))
         return false;
     if (h->scheme.n == 0)
         return true;
@@ -787,11 +787,10 @@ static bool same_authority(const struct exchange *x, const struct head *h)
            authority_parse(h->authority, 443, &a) == ERR_OK && authority_eq(&a, &x->info.authority);
 }
 
-static bool host_field_ok(const struct head *h)
+static bool host_field_ok(const struct head *h, struct authority *ret)
 {
-    struct authority a;
     const struct field *host = head_get(h, FIELD_HOST);
-    return !host || authority_parse(host->value, 443, &a) == ERR_OK;
+    return !host || authority_parse(host->value, 443, ret) == ERR_OK;
 }
 
 static bool is_leaked(const struct exchange *x, struct slice placeholder)
@@ -843,9 +842,10 @@ static bool client_may(const struct exchange *x)
 
 static void model_known(struct exchange *x)
 {
-    if (x->scan.state == MODEL_FOUND)
+    bool in_body = x->scan.state == MODEL_FOUND; /* one in the path was looked at with the head */
+    if (in_body)
         x->model = route_model_bare(slice_make(x->scan.name, x->scan.name_n));
-    if (x->model.n && auth_leaks(x->model, x->placeholder))
+    if (in_body && auth_leaks(x->model, x->placeholder))
         fail_with(x, REPLY_TOKEN_MISPLACED, "token_misplaced", -1);
     else if (!client_may(x))
         fail_with(x, REPLY_MODEL_DENIED, "model_denied", -1);
@@ -859,11 +859,12 @@ static bool admit(struct exchange *x, const struct head *h)
     struct decision d = policy_decide(x->svc->policy, x->snap, &x->info.authority);
     x->rule = d.rule;
     x->api = d.rule ? d.rule->api : API_NONE;
-    if (!host_field_ok(h)) {
+    struct authority host;
+    if (!host_field_ok(h, &host)) {
         fail_with(x, REPLY_BAD_REQUEST, "host", -1);
         return false;
     }
-    if (x->info.is_intercepted && !same_authority(x, h)) {
+    if (x->info.is_intercepted && !same_authority(x, h, &host)) {
         fail_with(x, REPLY_MISDIRECTED, x->info.sni_differs ? "sni" : "authority", -1);
         return false;
     }

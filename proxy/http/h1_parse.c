@@ -134,12 +134,8 @@ static bool check_request_line(struct slice line, struct head *h)
     if (!slice_eq(version, SLICE("HTTP/1.1")) && !slice_eq(version, SLICE("HTTP/1.0")))
         return false;
     h->minor = version.p[7] == '1';
-    for (size_t i = 0; i < h->target.n; i++) {
-        unsigned char c = (unsigned char)h->target.p[i];
-        if (c <= 0x20 || c >= 0x7f || c == '#')
-            return false;
-    }
-    return true;
+    struct slice t = h->target; /* has no space: it was cut at the first */
+    return slice_printable(t, 0) == t.n && !memchr(t.p, '#', t.n);
 }
 
 /* "HTTP/1.x SP 3DIGIT [SP reason]" */

@@ -176,7 +176,7 @@ bool is_token(struct slice s)
 
 static bool has_ctl(struct slice s)
 {
-    for (size_t i = 0; i < s.n; i++) {
+    for (size_t i = 0; (i = slice_printable(s, i)) < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
         if ((c < 0x20 && c != '\t') || c == 0x7f)
             return true;
@@ -221,10 +221,7 @@ static void add_length(const struct head *h, struct sbuf *out)
 
 static bool target_ok(struct slice t)
 {
-    for (size_t i = 0; i < t.n; i++)
-        if ((unsigned char)t.p[i] <= 0x20 || (unsigned char)t.p[i] >= 0x7f)
-            return false;
-    return t.n > 0;
+    return t.n > 0 && slice_printable(t, 0) == t.n && !memchr(t.p, ' ', t.n);
 }
 
 enum err head_write_request(const struct head *h, struct slice host, bool close, struct sbuf *out)

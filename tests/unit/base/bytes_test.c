@@ -52,6 +52,25 @@ static void slices_are_searched_and_cut(void **state)
     assert_true(slice_eq(slice_trim(SLICE("\r\va\n")), SLICE("\r\va\n")));
 }
 
+/* Each byte at each place of a word, against the plain definition. */
+static void a_printable_run_ends_at_the_first_byte_that_is_not(void **state)
+{
+    char text[40];
+    for (size_t n = 0; n <= 20; n++)
+        for (size_t at = 0; at < n; at++)
+            for (int c = 0; c < 256; c++) {
+                memset(text, c % 3 ? '~' : ' ', sizeof text);
+                text[at] = (char)c;
+                size_t want = c >= 0x20 && c <= 0x7e ? n : at;
+                assert_int_equal(slice_printable(slice_make(text, n), 0), want);
+                if (at > 3)
+                    assert_int_equal(slice_printable(slice_make(text, n), 3), want);
+                assert_int_equal(slice_printable(slice_make(text, n), at), want);
+            }
+    assert_int_equal(slice_printable(SLICE("abc"), 3), 3);
+    assert_int_equal(slice_printable((struct slice){NULL, 0}, 0), 0);
+}
+
 static void tokens_come_one_by_one_also_empty_ones(void **state)
 {
     static const char *const want[] = {"a", "", "b", ""};
@@ -434,6 +453,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slices_compare_exactly_or_without_case),
         cmocka_unit_test(slices_are_searched_and_cut),
+        cmocka_unit_test(a_printable_run_ends_at_the_first_byte_that_is_not),
         cmocka_unit_test(tokens_come_one_by_one_also_empty_ones),
         cmocka_unit_test(numbers_are_digits_only),
         cmocka_unit_test(a_copy_fits_or_leaves_the_buffer_alone),

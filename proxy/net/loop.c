@@ -5,7 +5,8 @@
 #include "base/mem.h"
 #include "net/net_internal.h"
 
-#define KEEP_CHUNKS 256u /* 4 MB: what a few uploads hold for replay is not asked of the heap again */
+#define KEEP_CHUNKS                                                                                \
+    256u /* 4 MB: what a few uploads hold for replay is not asked of the heap again */
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {

@@ -830,6 +830,10 @@ cmd_bench() {
   fi
   cmake --build build/bench -j "$JOBS" --target bench
   bash bench/run.sh "$@"
+  if [ $# = 0 ]; then
+    say ""
+    bash bench/syscalls.sh
+  fi
 }
 
 forget_tokens() { # of the store that the configuration names

@@ -8,7 +8,7 @@ usage() {
 usage: bench/run.sh [--modes "MODE ..."] [--reps N] [--seconds N] [PEER ...]
 
   MODE   keepalive fresh resume down up sse idle tunnel-down tunnel-fresh (default: all)
-  PEER   credswap nginx haproxy squid (default: all that are installed)
+  PEER   credswap credswap-2w nginx haproxy squid (default: all that are installed)
 
 Environment: BUILD (build/release), TOOLS (build/bench), BENCH_PROXY_CPU (0), BENCH_LOAD_CPU (1), BENCH_WORKERS (1)
 TXT
@@ -33,7 +33,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[ ${#PEERS[@]} -gt 0 ] || PEERS=(credswap nginx haproxy squid)
+[ ${#PEERS[@]} -gt 0 ] || PEERS=(credswap credswap-2w nginx haproxy squid)
 
 # shellcheck source=bench/lib.sh
 . bench/lib.sh

@@ -2,11 +2,12 @@
 # The whole product: placeholder to account, token from the cache, access log. BUILD names the build.
 PEER_HOST=us-central1-aiplatform.googleapis.com
 PEER_PATH=/v1/projects/p/locations/us-central1/publishers/google/models/gemini-2.5-pro:generateContent
+PEER_WORKERS=${BENCH_WORKERS:-1}
 
 peer_have() { [ -x "$BUILD/credswapd" ] && [ -x "$BUILD/credswap" ]; }
 
 peer_setup() {
-  local dir=$WORK/credswap ca
+  local dir=$WORK/$PEER ca
   mkdir -m 700 "$dir"
   cp "$BUILD/credswapd" "$BUILD/credswap" "$dir/" # a rebuild in between changes nothing
   cat >"$dir/credswap.conf" <<CONF
@@ -16,7 +17,7 @@ listen {
   socket = "$dir/credswap.sock"
 }
 run {
-  workers = ${BENCH_WORKERS:-1}
+  workers = $PEER_WORKERS
   drain_timeout = 1
 }
 store {
@@ -56,5 +57,5 @@ service_account() {
 }
 
 peer_start() {
-  start_pinned "$WORK/credswap/credswapd" --config "$WORK/credswap/credswap.conf"
+  start_pinned "$WORK/$PEER/credswapd" --config "$WORK/$PEER/credswap.conf"
 }

@@ -8,6 +8,9 @@
 struct finder {
     struct auth_result *ret;
     bool has_one, has_several;
+    const struct snapshot *known_to; /* set: is any candidate known? */
+    const struct master_key *key;
+    bool has_known;
 };
 
 static bool is_placeholder_shaped(struct slice s)
@@ -56,8 +59,13 @@ const struct snap_client *auth_verify(struct slice placeholder, const struct sna
 /* An empty one is no candidate: SDKs send an empty key beside the real one. */
 static void take(struct finder *f, struct slice candidate)
 {
+    const char *reason;
+    int status;
     if (candidate.n == 0)
         return;
+    if (f->known_to && !f->has_known)
+        f->has_known = auth_verify(candidate, f->known_to, f->key, 0, &reason, &status) != NULL ||
+                       status != 401;
     if (!f->has_one) {
         f->has_one = true;
         f->ret->placeholder = candidate;
@@ -128,6 +136,18 @@ static void take_query(struct finder *f, struct slice query)
     }
 }
 
+static void look(struct finder *f, const struct head *h)
+{
+    for (uint32_t i = 0; i < h->count; i++) {
+        const struct field *field = &h->fields[i];
+        if (field->id == FIELD_AUTHORIZATION)
+            take_authorization(f, field->value);
+        else if (field->id == FIELD_X_API_KEY || field->id == FIELD_X_GOOG_API_KEY)
+            take(f, slice_trim(field->value));
+    }
+    take_query(f, head_query(h));
+}
+
 void auth_find(const struct head *h, const struct snapshot *s, const struct master_key *k,
                int64_t now_s, enum api api, struct auth_result *ret)
 {
@@ -135,20 +155,22 @@ void auth_find(const struct head *h, const struct snapshot *s, const struct mast
     (void)api; /* see the header: no place belongs to one API only */
     ret->client = NULL;
     ret->placeholder = SLICE("");
-    for (uint32_t i = 0; i < h->count; i++) {
-        const struct field *field = &h->fields[i];
-        if (field->id == FIELD_AUTHORIZATION)
-            take_authorization(&f, field->value);
-        else if (field->id == FIELD_X_API_KEY || field->id == FIELD_X_GOOG_API_KEY)
-            take(&f, slice_trim(field->value));
-    }
-    take_query(&f, head_query(h));
+    look(&f, h);
     if (f.has_several || !f.has_one) {
         ret->reason = f.has_several ? "several" : "none";
         ret->status = f.has_several ? 400 : 401;
         return;
     }
     ret->client = auth_verify(ret->placeholder, s, k, now_s, &ret->reason, &ret->status);
+}
+
+bool auth_holds_known(const struct head *h, const struct snapshot *s, const struct master_key *k)
+{
+    struct auth_result found;
+    struct finder f = {.ret = &found, .known_to = s, .key = k};
+    look(&f, h);
+    mem_wipe(&found, sizeof found);
+    return f.has_known;
 }
 
 void auth_strip_query(struct slice query, struct sbuf *out)

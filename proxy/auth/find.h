@@ -26,6 +26,10 @@ struct auth_result {
 void auth_find(const struct head *h, const struct snapshot *s, const struct master_key *k,
                int64_t now_s, enum api api, struct auth_result *ret);
 
+/** True when one of these places holds the placeholder of any client, be it disabled or expired, or
+ * when that cannot be told: such a head must not go to a stranger. Thread: any. */
+bool auth_holds_known(const struct head *h, const struct snapshot *s, const struct master_key *k);
+
 /** One placeholder to its client, by its exact bytes: NULL with REASON and STATUS as above. For
  * places other than a head (the stubs). */
 const struct snap_client *auth_verify(struct slice placeholder, const struct snapshot *s,

@@ -76,6 +76,17 @@ static void add_base64(struct auth_scan *s, struct slice placeholder)
     mem_wipe(buf, sizeof buf);
 }
 
+static void add_hex(struct auth_scan *s, struct slice placeholder, const char digits[16])
+{
+    char buf[2 * PLACEHOLDER_MAX];
+    for (size_t i = 0; i < placeholder.n; i++) {
+        buf[2 * i] = digits[(unsigned char)placeholder.p[i] >> 4];
+        buf[2 * i + 1] = digits[(unsigned char)placeholder.p[i] & 15];
+    }
+    add_pattern(s, buf, 2 * placeholder.n);
+    mem_wipe(buf, sizeof buf);
+}
+
 void auth_scan_init(struct auth_scan *s, struct slice placeholder)
 {
     s->count = s->longest = s->used = 0;
@@ -84,6 +95,8 @@ void auth_scan_init(struct auth_scan *s, struct slice placeholder)
         return;
     add_pattern(s, placeholder.p, placeholder.n);
     add_base64(s, placeholder);
+    add_hex(s, placeholder, "0123456789abcdef");
+    add_hex(s, placeholder, "0123456789ABCDEF");
     if (s->shortest > WINDOW_MAX)
         s->shortest = WINDOW_MAX;
     memset(s->shift, (int)s->shortest - 1, sizeof s->shift);

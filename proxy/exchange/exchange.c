@@ -925,9 +925,14 @@ static void begin_swap(struct exchange *x, const struct head *h)
     model_known(x);
 }
 
-/* An http:// request of a proxy client, for a host that policy lets through: relayed as it is. */
+/* An http:// request of a proxy client, for a host that policy lets through: relayed as it is, but
+ * a client token is for us alone. */
 static void begin_plain(struct exchange *x)
 {
+    if (auth_holds_known(&x->base, x->snap, x->svc->key)) {
+        fail_with(x, REPLY_TOKEN_MISPLACED, "token_misplaced", -1);
+        return;
+    }
     x->pick.domain = authority_host(&x->info.authority);
     if (x->info.authority.port != 80) {
         char text[HOST_MAX + 16];

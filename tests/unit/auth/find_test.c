@@ -188,6 +188,28 @@ static void the_same_placeholder_may_stand_twice_but_not_two(void **state)
     assert_int_equal(find(&h)->status, 400);
 }
 
+static void any_client_is_known_wherever_it_stands(void **state)
+{
+    static const struct {
+        const char *path, *name, *value;
+        bool want;
+    } cases[] = {
+        {"/x", "x-api-key", "theirs-0123456789", false},
+        {"/x?key=theirs-0123456789", "cookie", ALICE, false},
+        {"/x", "authorization", "Basic YTpi", false},
+        {"/x", "authorization", "Bearer " ALICE, true},
+        {"/x", "x-goog-api-key", "gemini-off-0123456789", true},
+        {"/x", "x-api-key", "claude-late-0123456789", true},
+        {"/x?key=theirs-0123456789&access_token=gemini%2Doff-0123456789", "x-api-key", "a", true},
+        {"/x?key=theirs-0123456789", "authorization", "Bearer " ALICE, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        set(0, cases[i].name, cases[i].value);
+        struct head h = head_of(cases[i].path, 1);
+        assert_int_equal(auth_holds_known(&h, &snap, key), cases[i].want);
+    }
+}
+
 static void strips(const char *in, const char *want)
 {
     struct sbuf b;
@@ -252,6 +274,7 @@ int main(void)
         cmocka_unit_test(only_the_exact_bytes_count),
         cmocka_unit_test(disabled_and_expired_clients_are_403),
         cmocka_unit_test(the_same_placeholder_may_stand_twice_but_not_two),
+        cmocka_unit_test(any_client_is_known_wherever_it_stands),
         cmocka_unit_test(the_query_is_rebuilt_without_keys),
         cmocka_unit_test(proxy_credentials_are_user_or_password),
     };

@@ -86,6 +86,21 @@ static void base64_in_each_alignment_and_alphabet(void **state)
     }
 }
 
+static void hex_in_either_case(void **state)
+{
+    static const char *const formats[] = {"%02x", "%02X"};
+    for (size_t f = 0; f < ARRAY_LEN(formats); f++) {
+        char text[200] = "x-";
+        size_t n = 2;
+        for (const char *p = ALICE; *p; p++)
+            n += (size_t)snprintf(text + n, sizeof text - n, formats[f], (unsigned)*p);
+        assert_true(leaks(text, n, ALICE));
+        assert_true(leaks(text + 2, n - 2, ALICE));
+        assert_false(leaks(text + 3, n - 3, ALICE));
+        assert_false(leaks(text, n - 1, ALICE));
+    }
+}
+
 static void long_texts_are_searched_to_the_end(void **state)
 {
     static char text[40000];
@@ -174,6 +189,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(raw_and_percent_encoded),
         cmocka_unit_test(base64_in_each_alignment_and_alphabet),
+        cmocka_unit_test(hex_in_either_case),
         cmocka_unit_test(long_texts_are_searched_to_the_end),
         cmocka_unit_test(lengths_at_the_edge),
         cmocka_unit_test(every_part_of_a_head_is_looked_at),

@@ -266,7 +266,7 @@ static void get_token(struct exchange *x)
 
 static const struct stream_sink back_sink;
 
-static enum reply reply_for(enum err e)
+static enum reply reply_for(const struct exchange *x, enum err e)
 {
     switch ((int)e) {
     case ERR_CERT:
@@ -275,7 +275,7 @@ static enum reply reply_for(enum err e)
     case ERR_UNRESOLVED:
         return REPLY_UPSTREAM_NAME;
     case ERR_DENIED:
-        return REPLY_UPSTREAM_ADDRESS;
+        return x->info.is_plain ? REPLY_RELAY_ADDRESS : REPLY_UPSTREAM_ADDRESS;
     case ERR_TIMEOUT:
         return REPLY_TIMEOUT;
     case ERR_PROTOCOL:
@@ -293,7 +293,7 @@ static void connection_failed(struct exchange *x, enum err e, const char *why)
 {
     note_attempt(x, 0, why);
     if (x->info.is_plain || !retry_allowed(x, false)) {
-        fail_with(x, reply_for(e), why, -1);
+        fail_with(x, reply_for(x, e), why, -1);
         return;
     }
     exclude(x);
@@ -303,7 +303,7 @@ static void connection_failed(struct exchange *x, enum err e, const char *why)
         begin_attempt(x);
         return;
     }
-    fail_with(x, reply_for(e), why, -1);
+    fail_with(x, reply_for(x, e), why, -1);
 }
 
 static void send_held(struct exchange *x);
@@ -375,7 +375,7 @@ static void dial(struct exchange *x)
     if (e == ERR_OK)
         start_send(x);
     else if (e != ERR_AGAIN)
-        fail_with(x, reply_for(e), "dial", 1);
+        fail_with(x, reply_for(x, e), "dial", 1);
 }
 
 static void begin_attempt(struct exchange *x)

@@ -124,6 +124,7 @@ enum reply {
     REPLY_UPSTREAM_CERT,
     REPLY_UPSTREAM_NAME,
     REPLY_UPSTREAM_ADDRESS,
+    REPLY_RELAY_ADDRESS, /* the same for http://, where the client chose the name */
     REPLY_UPSTREAM_ANSWER,
     REPLY_TIMEOUT,
     REPLY_CLIENT_TIMEOUT,

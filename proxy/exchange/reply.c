@@ -55,6 +55,11 @@ static const struct {
                                 "The provider's name resolves to an address that must not be "
                                 "dialled.",
                                 false},
+    [REPLY_RELAY_ADDRESS] = {403, "PERMISSION_DENIED", "permission_error",
+                             "destination_ip_prohibited",
+                             "This name resolves to an address that must not be reached through "
+                             "this proxy.",
+                             true},
     [REPLY_UPSTREAM_ANSWER] = {502, "UNAVAILABLE", "api_error", "http_protocol_error",
                                "The provider's answer was broken.", false},
     [REPLY_TIMEOUT] = {504, "DEADLINE_EXCEEDED", "timeout_error", "http_response_timeout",
@@ -101,6 +106,10 @@ static void add_counts(const struct exchange *x, struct sbuf *out)
 static void add_body(const struct exchange *x, enum reply what, struct sbuf *out)
 {
     bool google = x->api != API_ANTHROPIC;
+    if (x->info.is_plain) {
+        sbuf_addf(out, "%s\n", replies[what].sentence);
+        return;
+    }
     if (google)
         sbuf_addf(out, "{\"error\":{\"code\":%d,\"message\":\"", replies[what].status);
     else
@@ -144,7 +153,8 @@ static void send_reply(struct exchange *x, enum reply what, int64_t retry_after)
     struct field fields[6];
     struct head h = {.status = replies[what].status, .fields = fields};
     h.reason = slice_of(phrase(h.status));
-    head_add(&h, FIELD_CONTENT_TYPE, SLICE("content-type"), SLICE("application/json"));
+    head_add(&h, FIELD_CONTENT_TYPE, SLICE("content-type"),
+             x->info.is_plain ? SLICE("text/plain; charset=utf-8") : SLICE("application/json"));
     snprintf(status, sizeof status, "credswap; error=%s", replies[what].proxy_status);
     head_add(&h, FIELD_PROXY_STATUS, SLICE("proxy-status"), slice_of(status));
     head_add(&h, FIELD_X_CREDSWAP_REQUEST_ID, SLICE("x-credswap-request-id"),

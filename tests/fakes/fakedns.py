@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A name server on loopback whose answers the test writes: A, AAAA and nothing else.
+"""A name server on loopback whose answers the test writes: A, AAAA and CNAME.
 
     with FakeDns({"two.test": ["127.0.0.3", "127.0.0.1"]}) as dns: dns.port, dns.asked
 """
@@ -8,12 +8,13 @@ import socket
 import struct
 import threading
 
-A, AAAA = 1, 28
+A, CNAME, AAAA = 1, 5, 28
 
 
 class FakeDns:
     """Answers over UDP and TCP on one port.  A name without an entry does not exist; a value that
-    is a callable gives its addresses anew for each question (rebinding)."""
+    is a callable gives its addresses anew for each question (rebinding); one that is a text is the name
+    it is an alias of."""
 
     def __init__(self, names, address="127.0.0.1"):
         self.names = {n.lower(): a for n, a in names.items()}
@@ -51,13 +52,19 @@ class FakeDns:
             return None
         name = ".".join(labels)
         self.asked.append((name, kind))
+        records, owner = [], b"\xc0\x0c"
         found = self.names.get(name)
+        while isinstance(found, str) and len(records) < 8:
+            target = b"".join(bytes([len(part)]) + part.encode() for part in found.split(".")) + b"\0"
+            records.append(owner + struct.pack("!HHLH", CNAME, 1, 1, len(target)) + target)
+            owner, found = target, self.names.get(found)
         addresses = [ipaddress.ip_address(a) for a in (found() if callable(found) else found or [])]
-        records = [a.packed for a in addresses if (a.version == 4) == (kind == A) and kind in (A, AAAA)]
-        code = 0 if found is not None else 3
+        for address in addresses:
+            if (address.version == 4) == (kind == A) and kind in (A, AAAA):
+                records.append(owner + struct.pack("!HHLH", kind, 1, 1, len(address.packed)) + address.packed)
+        code = 0 if records or found is not None else 3
         head = struct.pack("!HHHHHH", ident, 0x8180 | code, 1, len(records), 0, 0)
-        body = b"".join(struct.pack("!HHHLH", 0xC00C, kind, 1, 1, len(r)) + r for r in records)
-        return head + query[12:at + 5] + body
+        return head + query[12:at + 5] + b"".join(records)
 
     def _udp(self):
         while True:

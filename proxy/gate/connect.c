@@ -33,14 +33,14 @@ static bool proxy_auth_ok(struct gate *g, const struct head *h)
                            &c) == ERR_OK;
 }
 
-/* Host may lack the port (undici, aiohttp) or be missing (urllib); a different name is an attack or
- * a mistake. */
+/* Host may lack the port (undici, aiohttp) or be missing (urllib); a different name or port is an
+ * attack or a mistake. */
 static bool host_agrees(const struct gate *g, const struct head *h)
 {
     struct authority a;
     const struct field *f = head_get(h, FIELD_HOST);
     return !f || (authority_parse(f->value, g->info.authority.port, &a) == ERR_OK &&
-                  slice_eq(authority_host(&a), authority_host(&g->info.authority)));
+                  authority_eq(&a, &g->info.authority));
 }
 
 static void on_dialed(void *arg, enum err e, int fd);

@@ -252,6 +252,14 @@ static bool host_count_ok(const struct head *h)
     return h->minor == 1 ? hosts == 1 : hosts <= 1;
 }
 
+/* What follows a CONNECT is the tunnel's (RFC 9110 section 9.3.6), and llhttp cuts no chunks there.
+ */
+static bool connect_body_ok(const struct head *h)
+{
+    return !slice_eq(h->method, SLICE("CONNECT")) || h->body == BODY_NONE ||
+           (h->body == BODY_LENGTH && h->content_length == 0);
+}
+
 static bool run_llhttp(enum role role, llhttp_t *parser, const llhttp_settings_t *settings,
                        const char *p, size_t len, struct gather *g)
 {
@@ -311,6 +319,8 @@ bool h1_parse_head(enum role role, llhttp_t *parser, const llhttp_settings_t *se
             return refuse(fault, role, 400, "target");
         if (!host_count_ok(&h))
             return refuse(fault, role, 400, "host_count");
+        if (!connect_body_ok(&h))
+            return refuse(fault, role, 400, "connect_body");
     }
     *ret = h;
     return true;

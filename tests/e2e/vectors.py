@@ -418,8 +418,78 @@ for method in ("PUT", "PATCH"):
     accepted(method.lower(), f"{method} {GENERATE} HTTP/1.1\r\n".encode() + HOST + AUTH + SIZED, method=method, status=-1)
 refused("asterisk options twice", b"OPTIONS ** HTTP/1.1\r\n" + HOST + AUTH + b"\r\n")
 
+# ---- CONNECT, in clear, to the proxy's port ----
+
+CONNECTS = []
+
+
+def connect(name, authority, fields=None, want="refused", status=0, line=b"CONNECT %s HTTP/1.1\r\n", body=b""):
+    """AUTHORITY as text or bytes; FIELDS None: a Host that says the same."""
+    authority = authority.encode() if isinstance(authority, str) else authority
+    fields = b"Host: " + authority + b"\r\n" if fields is None else fields
+    CONNECTS.append(Vector(name, line.replace(b"%s", authority) + fields + b"\r\n" + body, want, status=status))
+
+
+for label, authority in {
+        "no port": VERTEX, "empty port": f"{VERTEX}:", "port 0": f"{VERTEX}:0", "port 00": f"{VERTEX}:00", "port 65536": f"{VERTEX}:65536", "port 65979": f"{VERTEX}:65979", "port 4294967739": f"{VERTEX}:4294967739",
+        "port 2^64+443": f"{VERTEX}:18446744073709552059", "port plus": f"{VERTEX}:+443", "port minus": f"{VERTEX}:-443", "port 443x": f"{VERTEX}:443x", "port x443": f"{VERTEX}:x443", "port 0443": f"{VERTEX}:0443", "port 00443": f"{VERTEX}:00443",
+        "port hex": f"{VERTEX}:0x1bb", "port octal": f"{VERTEX}:0o673", "port float": f"{VERTEX}:443.0", "port exponent": f"{VERTEX}:4e2", "port word": f"{VERTEX}:https", "port underscore": f"{VERTEX}:4_43", "port comma": f"{VERTEX}:443,444",
+        "port twice": f"{VERTEX}:443:443", "two colons": f"{VERTEX}::443", "port path": f"{VERTEX}:443/x", "port slash": f"{VERTEX}:443/", "port query": f"{VERTEX}:443?x", "port fragment": f"{VERTEX}:443#x", "port backslash": f"{VERTEX}:443\\x",
+        "port userinfo behind": f"{VERTEX}:443@evil.test:443", "port semicolon": f"{VERTEX}:443;x", "port percent": f"{VERTEX}:%34%34%33", "space before port": f"{VERTEX}: 443", "space before colon": f"{VERTEX} :443", "space before": f" {VERTEX}:443",
+        "space behind": f"{VERTEX}:443 ", "tab inside": f"{VERTEX}\t:443", "nul": f"{VERTEX}\0:443", "nul behind port": f"{VERTEX}:443\0", "nul suffix": f"{VERTEX}\0.evil.test:443", "cr": f"{VERTEX}\r:443", "lf": f"{VERTEX}\n:443", "vtab": f"{VERTEX}\x0b:443",
+        "del": f"{VERTEX}\x7f:443", "userinfo": f"user@{VERTEX}:443", "userinfo password": f"user:pass@{VERTEX}:443", "userinfo empty": f"@{VERTEX}:443", "userinfo of a host": f"evil.test:443@{VERTEX}:443", "path": f"{VERTEX}/x:443", "query": f"{VERTEX}?x:443",
+        "fragment": f"{VERTEX}#x:443", "backslash": f"{VERTEX}\\x:443", "percent": VERTEX.replace(".", "%2e") + ":443", "percent nul": f"{VERTEX}%00:443", "empty": "", "colon": ":", "port only": ":443", "slash": f"/{VERTEX}:443", "slashes": f"//{VERTEX}:443",
+        "asterisk": "*", "star": "*:443", "star name": "*-aiplatform.googleapis.com:443", "star label": "*.googleapis.com:443", "underscore": "us_central1-aiplatform.googleapis.com:443", "two dots": VERTEX.replace(".", "..", 1) + ":443", "dot first": f".{VERTEX}:443",
+        "two dots behind": f"{VERTEX}..:443", "dot": ".:443", "dash first": f"-{VERTEX}:443", "dash behind": "evil-.test:443", "comma": f"{VERTEX},evil.test:443", "semicolon": f"{VERTEX};evil.test:443", "quoted": f'"{VERTEX}":443', "brackets": f"[{VERTEX}]:443",
+        "parens": f"({VERTEX}):443", "braces": f"{{{VERTEX}}}:443", "pipe": f"{VERTEX}|:443", "caret": f"{VERTEX}^:443", "dollar": f"${VERTEX}:443", "ampersand": f"{VERTEX}&x:443", "equals": f"a={VERTEX}:443", "plus": f"a+{VERTEX}:443", "exclamation": f"{VERTEX}!:443",
+        "long label": "a" * 64 + ".test:443", "254 bytes": ".".join(["a" * 49] * 5) + ".test:443", "300 bytes": "a." * 148 + "test:443", "10000 bytes": "a" * 10000 + ":443", "20000 bytes": "a" * 20000 + ":443", "utf-8": "b\u00fccher.test:443", "utf-8 dot": VERTEX.replace(".", "\u3002") + ":443",
+        "full width": "\uff47oogleapis.com:443", "high byte": b"\xff.test:443", "soft hyphen": "goo\u00adgleapis.com:443", "nbsp": f"\u00a0{VERTEX}:443", "absolute": f"http://{VERTEX}:443", "absolute slash": f"http://{VERTEX}:443/", "absolute https": f"https://{VERTEX}:443/",
+        "absolute without port": f"https://{VERTEX}", "ipv6 without brackets": "::1:443", "ipv6 open": "[::1:443", "ipv6 close": "::1]:443", "ipv6 without colon": "[::1]443", "ipv6 without port": "[::1]", "ipv6 empty": "[]:443", "ipv6 zone": "[fe80::1%eth0]:443",
+        "ipv6 zone encoded": "[fe80::1%25eth0]:443", "ipv6 nested": "[[::1]]:443", "ipv6 junk": "[::1x]:443", "ipv6 future": "[v1.a]:443", "ipv6 two gaps": "[1::2::3]:443", "ipv6 long": "[1:2:3:4:5:6:7:8:9]:443", "ipv4 short": "127.1:443", "ipv4 octal": "0177.0.0.1:443",
+        "ipv4 hex": "0x7f000001:443", "ipv4 number": "2130706433:443", "ipv4 five": "1.2.3.4.5:443", "ipv4 256": "256.1.1.1:443", "hex label": "evil.0x7f:443", "all digits": "443:443"}.items():
+    connect("authority " + label, authority, b"", status=0 if set(str(authority)) & set("\0\r\n \t\x0b\x7f") or label in ("empty", "20000 bytes") else 400)
+for label, authority in {"loopback": "127.0.0.1:443", "ipv6 loopback": "[::1]:443", "mapped": "[::ffff:127.0.0.1]:443", "private": "10.0.0.1:443", "metadata": "169.254.169.254:443", "port 80": f"{VERTEX}:80", "port 444": f"{VERTEX}:444", "port 8443": f"{VERTEX}:8443",
+                         "port 22": "echo.test:22", "port 25": "echo.test:25", "port 65535": "echo.test:65535"}.items():
+    connect("policy " + label, authority, status=403)
+AT = f"{VERTEX}:443"
+for label, value in {"other": f"{GEMINI}:443", "evil": "evil.test", "other port": f"{VERTEX}:444", "port 80": f"{VERTEX}:80", "prefix": f"x{VERTEX}:443", "suffix": f"{VERTEX}.evil.test:443", "address": "127.0.0.1:443", "localhost": "localhost"}.items():
+    connect("host differs " + label, AT, f"Host: {value}\r\n".encode(), status=421)
+for label, fields in {"empty": b"Host:\r\n", "blank": b"Host:  \r\n", "twice": f"Host: {AT}\r\nHost: {AT}\r\n".encode(), "twice differing": f"Host: {AT}\r\nHost: evil.test\r\n".encode(), "list": f"Host: {AT}, evil.test\r\n".encode(), "userinfo": f"Host: a@{AT}\r\n".encode(),
+                      "path": f"Host: {AT}/x\r\n".encode(), "port x": f"Host: {AT}x\r\n".encode(), "port plus": f"Host: {VERTEX}:+443\r\n".encode(), "space": f"Host: {VERTEX} :443\r\n".encode(), "nul": f"Host: {AT}\0\r\n".encode()}.items():
+    connect("host " + label, AT, fields)
+for label, fields in {"space colon": b"X : y\r\n", "fold": b"X: y\r\n z\r\n", "no colon": b"X\r\n", "empty name": b": y\r\n", "bare lf": b"X: y\n", "bare cr": b"X: y\rZ: a\r\n", "nul": b"X: \0\r\n", "underscore": b"X_Y: z\r\n", "two lengths": b"Content-Length: 0\r\nContent-Length: 1\r\n",
+                      "length and te": b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", "te x": b"Transfer-Encoding: xchunked\r\n", "length plus": b"Content-Length: +0\r\n", "length word": b"Content-Length: a\r\n"}.items():
+    connect("field " + label, AT, f"Host: {AT}\r\n".encode() + fields, status=400)
+connect("fields too many", AT, b"X: y\r\n" * 129, status=431)
+connect("head too large", AT, b"X: " + b"y" * 70000 + b"\r\n", status=431)
+connect("body length", AT, b"Content-Length: 4\r\n", status=400, body=b"GET ")
+connect("body length of a request", AT, b"Content-Length: 40\r\n", status=400, body=b"GET /ca.pem HTTP/1.1\r\nHost: x\r\n\r\n")
+connect("body chunked", AT, CHUNKED, status=400, body=b"0\r\n\r\n")
+connect("body without its end", AT, b"Content-Length: 1000000\r\n", status=400)
+connect("body expected", AT, b"Content-Length: 4\r\nExpect: 100-continue\r\n", status=400)
+for label, line in {"lower": b"connect %s HTTP/1.1\r\n", "mixed": b"Connect %s HTTP/1.1\r\n", "two spaces": b"CONNECT  %s HTTP/1.1\r\n", "tab": b"CONNECT\t%s HTTP/1.1\r\n", "space behind": b"CONNECT %s HTTP/1.1 \r\n", "space before": b" CONNECT %s HTTP/1.1\r\n", "no version": b"CONNECT %s\r\n",
+                    "2.0": b"CONNECT %s HTTP/2.0\r\n", "0.9": b"CONNECT %s HTTP/0.9\r\n", "1.2": b"CONNECT %s HTTP/1.2\r\n", "lower version": b"CONNECT %s http/1.1\r\n", "lf": b"CONNECT %s HTTP/1.1\n", "cr": b"CONNECT %s HTTP/1.1\r", "crcrlf": b"CONNECT %s HTTP/1.1\r\r\n", "version junk": b"CONNECT %s HTTP/1.1x\r\n",
+                    "method junk": b"XCONNECT %s HTTP/1.1\r\n", "nul": b"CONNECT\0%s HTTP/1.1\r\n", "other method": b"OPTIONS %s HTTP/1.1\r\n", "get": b"GET %s HTTP/1.1\r\n", "absolute path": b"CONNECT /%s HTTP/1.1\r\n"}.items():
+    connect("line " + label, AT, line=line)
+connect("tls", "", line=b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 60 + b"\r\n")
+connect("socks 4", "", line=b"\x04\x01\x01\xbb\x7f\0\0\x01\0")
+connect("socks 5", "", line=b"\x05\x01\0")
+connect("proxy protocol", "", line=b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n")
+connect("proxy protocol 2", "", line=b"\r\n\r\n\0\r\nQUIT\n")
+connect("h2 preface", "", b"", line=b"PRI * HTTP/2.0\r\n", body=b"SM\r\n\r\n")
+for label, authority, fields, line in (
+        ("plain", AT, None, b"CONNECT %s HTTP/1.1\r\n"), ("1.0", AT, b"", b"CONNECT %s HTTP/1.0\r\n"), ("1.0 with host", AT, None, b"CONNECT %s HTTP/1.0\r\n"), ("no host", AT, b"", b"CONNECT %s HTTP/1.1\r\n"),
+        ("host without port", AT, f"Host: {VERTEX}\r\n".encode(), b"CONNECT %s HTTP/1.1\r\n"), ("host upper", AT, f"HOST: {VERTEX.upper()}:443\r\n".encode(), b"CONNECT %s HTTP/1.1\r\n"), ("upper", f"{VERTEX.upper()}:443", None, b"CONNECT %s HTTP/1.1\r\n"),
+        ("trailing dot", f"{VERTEX}.:443", None, b"CONNECT %s HTTP/1.1\r\n"), ("many fields", AT, b"".join(b"X-%d: y\r\n" % i for i in range(100)), b"CONNECT %s HTTP/1.1\r\n"), ("long field", AT, b"X-A: " + b"y" * 30000 + b"\r\n", b"CONNECT %s HTTP/1.1\r\n"),
+        ("length 0", AT, b"Content-Length: 0\r\n", b"CONNECT %s HTTP/1.1\r\n"), ("close", AT, b"Connection: close\r\n", b"CONNECT %s HTTP/1.1\r\n"), ("proxy-connection", AT, b"Proxy-Connection: Keep-Alive\r\nUser-Agent: curl/8\r\n", b"CONNECT %s HTTP/1.1\r\n"),
+        ("empty line first", AT, None, b"\r\nCONNECT %s HTTP/1.1\r\n"), ("spaces round the host", AT, f"Host: \t{AT} \r\n".encode(), b"CONNECT %s HTTP/1.1\r\n"), ("odd values", AT, b"X-A:\r\nX-B: \xe4\tb\r\n", b"CONNECT %s HTTP/1.1\r\n"),
+        ("credentials", AT, b"Proxy-Authorization: Basic YTpi\r\n", b"CONNECT %s HTTP/1.1\r\n"), ("upgrade", AT, b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"CONNECT %s HTTP/1.1\r\n")):
+    connect("valid " + label, authority, fields, "accepted", line=line)
+
 
 def seeds():
     """(name, bytes) of every vector: a start for whoever wants to try more."""
     for v in VECTORS:
         yield v.name, v.data
+    for v in CONNECTS:
+        yield "connect " + v.name, v.data

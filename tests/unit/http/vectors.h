@@ -170,6 +170,8 @@ static const struct vector requests[] = {
     BAD("GET http://h/ HTTP/1.1\r\n" END, 400, "host_count"),
     BAD("GET / HTTP/1.0\r\n" H H END, 400, "host_count"),
     BAD("CONNECT a:1 HTTP/1.1\r\n" H H END, 400, "host_count"),
+    BAD("CONNECT a:1 HTTP/1.1\r\n" H LENGTH("1") END, 400, "connect_body"),
+    BAD("CONNECT a:1 HTTP/1.1\r\n" H CODING("chunked") END, 400, "connect_body"),
     /* Content-Length */
     BAD(POST LENGTH("5") LENGTH("5") END, 400, NULL),
     BAD(POST LENGTH("5") LENGTH("6") END, 400, NULL),

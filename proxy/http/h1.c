@@ -11,7 +11,7 @@
 #define CHUNK_SIZE_MAX 999999999999999999u /* as for a Content-Length: 18 digits */
 #define INTERIM_MAX 20u
 #define RUN_MAX                                                                                    \
-    32u /* requests that came in one piece; then the connection closes: nobody may keep a worker   \
+    128u /* requests that came in one piece; then the connection closes: nobody may keep a worker  \
            busy so */
 #define H1_MAGIC MAGIC('h', '1', 's', 'e')
 

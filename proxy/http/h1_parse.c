@@ -16,38 +16,6 @@ static bool refuse(struct fault *f, enum role role, int status, const char *reas
     return false;
 }
 
-enum h1_scan h1_scan_head(enum role role, const char *p, size_t n, size_t *from, size_t *ret_len,
-                          struct fault *fault)
-{
-    size_t at = *from; /* start of a line not seen whole yet */
-    while (at < n) {
-        if (at == 0) {
-            unsigned char c = (unsigned char)p[0];
-            bool fits = role == ROLE_CLIENT ? c == 'H' : c >= 'A' && c <= 'Z';
-            if (!fits)
-                return bad(fault, 400, "start_line");
-        }
-        const char *lf = memchr(p + at, '\n', n - at);
-        if (!lf) {
-            if (memchr(p + at, '\0', n - at))
-                return bad(fault, 400, "nul");
-            break;
-        }
-        size_t end = (size_t)(lf - p);
-        if (memchr(p + at, '\0', end - at)) /* first, as it is when the line comes in parts */
-            return bad(fault, 400, "nul");
-        if (end == at || p[end - 1] != '\r')
-            return bad(fault, 400, "bare_lf");
-        if (end == at + 1) {
-            *ret_len = end + 1;
-            return H1_WHOLE;
-        }
-        at = end + 1;
-        *from = at;
-    }
-    return H1_MORE;
-}
-
 /* what the callbacks gather */
 struct gather {
     const char *url;
@@ -99,10 +67,9 @@ static int on_value_complete(llhttp_t *parser)
     return 0;
 }
 
-/* The lines as they came: what values cannot show any more. */
-static const char *check_lines(const char *p, size_t len)
+/* Whole field lines as they came: what values cannot show any more. */
+static const char *check_lines(const char *line, const char *end)
 {
-    const char *line = (const char *)memchr(p, '\n', len) + 1, *end = p + len - 2;
     while (line < end) {
         const char *lf = memchr(line, '\n', (size_t)(end - line));
         if (!lf)
@@ -115,8 +82,6 @@ static const char *check_lines(const char *p, size_t len)
         for (const char *c = line; c < colon; c++)
             if (*c == '_' || *c == ' ' || *c == '\t')
                 return "field_name";
-        if (memchr(line, '\r', (size_t)(lf - 1 - line)))
-            return "bare_cr";
         line = lf + 1;
     }
     return NULL;
@@ -158,6 +123,82 @@ static bool check_status_line(struct slice line, struct head *h)
             return false;
     }
     return true;
+}
+
+static const char *first_line_word(enum role role)
+{
+    return role == ROLE_SERVER ? "request_line" : "status_line";
+}
+
+static bool check_first_line(enum role role, struct slice line, struct head *h, struct fault *fault)
+{
+    if (role == ROLE_SERVER && line.n > TARGET_MAX + 32)
+        return refuse(fault, role, 414, "target_too_long");
+    if (!(role == ROLE_SERVER ? check_request_line(line, h) : check_status_line(line, h)))
+        return refuse(fault, role, 400, first_line_word(role));
+    if (role == ROLE_SERVER && h->target.n > TARGET_MAX)
+        return refuse(fault, role, 414, "target_too_long");
+    return true;
+}
+
+/* The lines in P[BEGAN..AT) of a head whose end has not come: what is wrong already is not waited
+ * for. */
+static enum h1_scan check_part(enum role role, const char *p, size_t began, size_t at,
+                               struct fault *fault)
+{
+    struct head h = {0};
+    if (began == 0 && at > 0) {
+        began = (size_t)((const char *)memchr(p, '\n', at) - p) + 1;
+        if (!check_first_line(role, slice_make(p, began - 2), &h, fault))
+            return H1_BAD;
+    }
+    const char *reason = check_lines(p + began, p + at);
+    return reason ? bad(fault, 400, reason) : H1_MORE;
+}
+
+/* The first byte that no line may hold: N bytes of one, without its LF. A CR at the end may be the
+ * line's. */
+static const char *bad_byte(const char *line, size_t n, const char *cr_word)
+{
+    const char *cr = memchr(line, '\r', n), *nul = memchr(line, '\0', n);
+    if (cr == line + n - 1)
+        cr = NULL;
+    if (nul && (!cr || nul < cr))
+        return "nul";
+    return cr ? cr_word : NULL;
+}
+
+enum h1_scan h1_scan_head(enum role role, const char *p, size_t n, size_t *from, size_t *ret_len,
+                          struct fault *fault)
+{
+    size_t began = *from, at = began; /* start of a line not seen whole yet */
+    while (at < n) {
+        if (at == 0) {
+            unsigned char c = (unsigned char)p[0];
+            bool fits = role == ROLE_CLIENT ? c == 'H' : c >= 'A' && c <= 'Z';
+            if (!fits)
+                return bad(fault, 400, "start_line");
+        }
+        const char *lf = memchr(p + at, '\n', n - at), *reason = NULL;
+        size_t end = lf ? (size_t)(lf - p) : n;
+        if (end > at)
+            reason = bad_byte(p + at, end - at, at ? "bare_cr" : first_line_word(role));
+        if (!reason && lf && (end == at || p[end - 1] != '\r'))
+            reason = "bare_lf";
+        if (reason && check_part(role, p, began, at, fault) == H1_BAD)
+            return H1_BAD; /* the first fault is told, however the bytes came */
+        if (reason)
+            return bad(fault, 400, reason);
+        if (!lf)
+            break;
+        if (end == at + 1) {
+            *ret_len = end + 1;
+            return H1_WHOLE;
+        }
+        at = end + 1;
+        *from = at;
+    }
+    return check_part(role, p, began, at, fault);
 }
 
 /* origin-form, absolute-form, authority-form (CONNECT), asterisk-form (OPTIONS): RFC 9112
@@ -286,17 +327,9 @@ bool h1_parse_head(enum role role, llhttp_t *parser, const llhttp_settings_t *se
     const char *lf = memchr(p, '\n', len);
     CHECK(lf != NULL && len >= 4);
     struct slice first = {p, (size_t)(lf - p) - 1};
-    if (role == ROLE_SERVER) {
-        if (first.n > TARGET_MAX + 32)
-            return refuse(fault, role, 414, "target_too_long");
-        if (!check_request_line(first, &h))
-            return refuse(fault, role, 400, "request_line");
-        if (h.target.n > TARGET_MAX)
-            return refuse(fault, role, 414, "target_too_long");
-    } else if (!check_status_line(first, &h)) {
-        return refuse(fault, role, 400, "status_line");
-    }
-    const char *reason = check_lines(p, len);
+    if (!check_first_line(role, first, &h, fault))
+        return false;
+    const char *reason = check_lines(lf + 1, p + len - 2);
     if (reason)
         return refuse(fault, role, 400, reason);
 

@@ -15,8 +15,9 @@ enum h1_scan {
 };
 
 /** Looks for the empty line that ends a head in P[0..N). *FROM (0 at first) remembers how far
- * earlier calls came. H1_BAD as soon as a line cannot be part of a good head (bare LF, NUL, a
- * binary first line), so that garbage is answered at once and not by a time limit. */
+ * earlier calls came. H1_BAD as soon as a line cannot be part of a good head (bare CR or LF, NUL, a
+ * bad first line, a field line that is none), so that garbage is answered at once and not by a time
+ * limit. */
 enum h1_scan h1_scan_head(enum role role, const char *p, size_t n, size_t *from, size_t *ret_len,
                           struct fault *fault);
 

@@ -69,6 +69,18 @@ class Hostile(Deliver):
         self.check_next()
         self.assertEqual(self.cloud.violations("malformed"), [])
 
+    def test_what_is_wrong_already_is_not_waited_for(self):
+        """Heads without their end: nobody has to run into a time limit to learn that they are bad."""
+        for label, data in (("0.9", START.replace(b" HTTP/1.1", b"")), ("version", START.replace(b"1.1", b"9.9")), ("garbage", b"\0\1\2"), ("tls", b"\x16\x03\x01"), ("lower", b"post / HTTP/1.1\r\n"), ("two spaces", START.replace(b" /", b"  /")),
+                            ("cr lines", BASE.replace(b"\r\n", b"\r") + b"\r"), ("lf line", START.replace(b"\r\n", b"\n")), ("cr in a value", BASE + b"X: a\rb"), ("nul in a value", BASE + b"X: a\0"), ("fold", BASE + b" x\r\n"), ("no colon", BASE + b"x\r\n"),
+                            ("empty name", BASE + b": x\r\n"), ("space before colon", BASE + b"X : y\r\n"), ("crcrlf", BASE + b"X: y\r\r\n"), ("long target", START.replace(b" HTTP", b"?" + b"a" * 20000 + b" HTTP"))):
+            with self.subTest(head=label):
+                self.check_refusal(*self.deliver(data))
+        for label, body in (("size", b"x\r\n"), ("0x", b"0x"), ("minus", b"-"), ("space", b"5 "), ("lf", b"5\n"), ("end", b"1\r\naX"), ("trailer", b"0\r\n x"), ("trailer lf", b"0\r\n\n")):
+            with self.subTest(chunk=label):
+                self.check_refusal(*self.deliver(BASE + CHUNKED + b"\r\n" + body))
+        self.assertEqual([r for r in self.arrived() if r["body_done"]], [])
+
     def test_requests_behind_a_refused_one_do_not_run(self):
         for label, first in (("malformed", BASE + b"X-A : b\r\n" + SIZED), ("misdirected", START + b"Host: evil.test\r\n" + AUTH + SIZED),
                              ("method", b"TRACE / HTTP/1.1\r\n" + HOST + AUTH + b"\r\n"), ("connect", b"CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\n"),
@@ -207,10 +219,10 @@ class Valid(Deliver):
     def test_pipelined_requests_are_answered_in_order(self):
         kinds = [BASE + SIZED, BASE + CHUNKED + b"\r\n" + CHUNKS, b"\r\n" + BASE + SIZED, BASE + b"Expect: 100-continue\r\n" + SIZED]
         with self.lab.tunnel(timeout=AT_ONCE_S) as tunnel:
-            tunnel.send(b"".join(kinds * 5))
-            for _ in range(20):
+            tunnel.send(b"".join(kinds * 25))
+            for _ in range(100):
                 self.assertEqual(tunnel.reader.response().body, WANTED)
-        self.assertEqual([r["body"] for r in self.arrived()], [BODY.decode()] * 20)
+        self.assertEqual([r["body"] for r in self.arrived()], [BODY.decode()] * 100)
         self.assertCleanCloud()
 
     def test_expect_continue_is_answered(self):

@@ -784,7 +784,8 @@ static bool same_authority(const struct exchange *x, const struct head *h,
     if (h->scheme.n == 0)
         return true;
     return slice_ieq(h->scheme, SLICE("https")) &&
-           authority_parse(h->authority, 443, &a) == ERR_OK && authority_eq(&a, &x->info.authority);
+           authority_parse(h->authority, 443, &a) == ERR_OK &&
+           authority_eq(&a, &x->info.authority) && !has_trailing_dot(h->authority);
 }
 
 static bool host_field_ok(const struct head *h, struct authority *ret)

@@ -309,7 +309,7 @@ for label, target in {"asterisk": b"*", "no slash": b"v1/x", "fragment": PATH + 
                       "backslash host": b"https://" + VERTEX.encode() + b"\\@evil.test" + PATH, "empty port": b"https://" + VERTEX.encode() + b":" + PATH, "port 0443": b"https://" + VERTEX.encode() + b":0443" + PATH,
                       "port +443": b"https://" + VERTEX.encode() + b":+443" + PATH, "percent host": b"https://" + VERTEX.replace(".", "%2e").encode() + PATH, "quoted": b'"' + PATH + b'"',
                       "absolute fragment": b"https://" + VERTEX.encode() + PATH + b"#x", "foreign address": b"https://127.0.0.1" + PATH, "double scheme": b"https://https://" + VERTEX.encode() + PATH,
-                      "suffix host": b"https://" + VERTEX.encode() + b".evil.test" + PATH, "scheme of digits": b"1https://" + VERTEX.encode() + PATH}.items():
+                      "trailing dot": b"https://" + VERTEX.encode() + b"." + PATH, "suffix host": b"https://" + VERTEX.encode() + b".evil.test" + PATH, "scheme of digits": b"1https://" + VERTEX.encode() + PATH}.items():
     refused("target " + label, with_line(b"POST " + target + b" HTTP/1.1"))
 for label, target in {"absolute": f"https://{VERTEX}{GENERATE}", "absolute upper scheme": f"HTTPS://{VERTEX}{GENERATE}", "absolute upper host": f"https://{VERTEX.upper()}{GENERATE}",
                       "absolute with port": f"https://{VERTEX}:443{GENERATE}"}.items():

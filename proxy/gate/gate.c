@@ -103,7 +103,9 @@ static void fault(struct gate *g, const struct fault *f)
         return;
     figure_add(&g->gates->counters->requests_malformed, 1);
     g->gates->caller_failed(g->gates, &g->peer, f->reason);
-    if (g->pump.session->is_answering) {
+    if (g->pump.session->is_answered) {
+        link_finish(l, true); /* told already: a second answer would be taken for the next one */
+    } else if (g->pump.session->is_answering) {
         link_destroy(l, false);
     } else {
         answer_fault(g, f);

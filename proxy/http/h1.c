@@ -321,7 +321,7 @@ static void request_head(struct h1 *h, const struct head *head)
     h->http10 = head->minor == 0;
     h->expects_continue = head->expects_continue && head->minor == 1;
     h->keep_alive = head->keep_alive && !h->is_draining;
-    h->is_head_sent = h->discard = h->close_told = false;
+    h->is_head_sent = h->discard = h->close_told = h->session.is_answered = false;
     h->discarded = 0;
     h->tx = TX_IDLE;
     h->window = STREAM_WINDOW;
@@ -698,6 +698,7 @@ static enum err send_answer_head(struct h1 *h, const struct head *given, bool en
     h->close_told = !keep;
     h->is_head_sent = h->session.is_answering = true;
     start_sending(h, &head, end || bodiless);
+    h->session.is_answered = h->tx == TX_DONE;
     h->swallows_body = bodiless;
     put(h, out->p, out->n);
     return ERR_OK;
@@ -763,8 +764,10 @@ static enum err h1_send_body(struct stream *st, const void *p, size_t n, bool en
     } else if (n) {
         put(h, p, n);
     }
-    if (end)
+    if (end) {
         h->tx = TX_DONE;
+        h->session.is_answered = h->session.role == ROLE_SERVER;
+    }
     if (end && h->unflushed == 0)
         put(h, "", 0); /* all has left already: the flush that follows closes the stream */
     return ERR_OK;
@@ -818,7 +821,7 @@ static bool server_answered(struct h1 *h)
         return true;
     }
     h->rx = RX_HEAD;
-    h->discard = false;
+    h->discard = h->session.is_answered = false;
     h->interims = 0;
     return false;
 }

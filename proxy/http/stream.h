@@ -135,7 +135,9 @@ struct session {
     bool has_stream;   /* a message pair is under way */
     bool is_answering; /* server role: the final head of an answer went out, and its end has not
                           left */
-    bool is_broken;    /* a message was broken off: the peer must see a cut, never a clean end */
+    bool is_answered; /* server role: a whole answer to the request at hand was put; what is left of
+                         it gets none */
+    bool is_broken;   /* a message was broken off: the peer must see a cut, never a clean end */
     struct fault fault;
 };
 

@@ -81,6 +81,17 @@ class Hostile(Deliver):
                 self.check_refusal(*self.deliver(BASE + CHUNKED + b"\r\n" + body))
         self.assertEqual([r for r in self.arrived() if r["body_done"]], [])
 
+    def test_a_request_gets_one_answer_though_its_body_is_bad(self):
+        """The refusal of its head; a second one would be read as the answer to the next request."""
+        for label, head, status in (("no token", START + HOST, 401), ("unknown token", START + HOST + b"Authorization: Bearer nobody-0123456789\r\n", 401), ("path", b"POST /nope HTTP/1.1\r\n" + HOST + AUTH, 404),
+                                    ("misplaced", BASE + b"Cookie: a=" + ALICE.encode() + b"\r\n", 400), ("misdirected", START + b"Host: evil.test\r\n" + AUTH, 421)):
+            for body in (b"zz\r\n", b"5\r\nhelloXX", b"-1\r\n", b"0\r\n x: y\r\n\r\n", b"5\n"):
+                for pieces in ([head + CHUNKED + b"\r\n" + body + FOLLOW], [head + CHUNKED + b"\r\n", body + FOLLOW]):
+                    with self.subTest(head=label, body=body, pieces=len(pieces)):
+                        statuses, ended, got = self.deliver(b"", pieces)
+                        self.assertEqual((statuses, ended), ([status], True), got[:300])
+        self.assertEqual(self.arrived(), [])
+
     def test_requests_behind_a_refused_one_do_not_run(self):
         for label, first in (("malformed", BASE + b"X-A : b\r\n" + SIZED), ("misdirected", START + b"Host: evil.test\r\n" + AUTH + SIZED),
                              ("method", b"TRACE / HTTP/1.1\r\n" + HOST + AUTH + b"\r\n"), ("connect", b"CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\n"),

@@ -61,14 +61,18 @@ static int on_value_complete(llhttp_t *parser)
         return HPE_USER;
     struct slice name = {g->name, g->name_len};
     struct slice value = {g->value ? g->value : g->name, g->value_len};
-    g->fields[g->count++] = (struct field){name, slice_trim(value), field_id(name)};
+    /* check_lines has let one with '_' through in an answer only: whoever reads it for '-' there
+     * could take a framing or a field of ours from it, so nobody gets it */
+    if (slice_find(name, '_', 0) == name.n)
+        g->fields[g->count++] = (struct field){name, slice_trim(value), field_id(name)};
     g->name = g->value = NULL;
     g->name_len = g->value_len = 0;
     return 0;
 }
 
-/* Whole field lines as they came: what values cannot show any more. */
-static const char *check_lines(const char *line, const char *end)
+/* Whole field lines as they came: what values cannot show any more. A name with '_' may carry a
+ * credential past those who look for '-', so a request with one is refused. */
+static const char *check_lines(enum role role, const char *line, const char *end)
 {
     while (line < end) {
         const char *lf = memchr(line, '\n', (size_t)(end - line));
@@ -80,7 +84,7 @@ static const char *check_lines(const char *line, const char *end)
         if (!colon || colon == line)
             return "field_name";
         for (const char *c = line; c < colon; c++)
-            if (*c == '_' || *c == ' ' || *c == '\t')
+            if ((*c == '_' && role == ROLE_SERVER) || *c == ' ' || *c == '\t')
                 return "field_name";
         line = lf + 1;
     }
@@ -152,7 +156,7 @@ static enum h1_scan check_part(enum role role, const char *p, size_t began, size
         if (!check_first_line(role, slice_make(p, began - 2), &h, fault))
             return H1_BAD;
     }
-    const char *reason = check_lines(p + began, p + at);
+    const char *reason = check_lines(role, p + began, p + at);
     return reason ? bad(fault, 400, reason) : H1_MORE;
 }
 
@@ -329,7 +333,7 @@ bool h1_parse_head(enum role role, llhttp_t *parser, const llhttp_settings_t *se
     struct slice first = {p, (size_t)(lf - p) - 1};
     if (!check_first_line(role, first, &h, fault))
         return false;
-    const char *reason = check_lines(lf + 1, p + len - 2);
+    const char *reason = check_lines(role, lf + 1, p + len - 2);
     if (reason)
         return refuse(fault, role, 400, reason);
 

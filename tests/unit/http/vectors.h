@@ -262,6 +262,8 @@ static const struct vector answers[] = {
        "200 OK 1.1 close 1; connection: close; content-length: 1"),
     OK(OK200 "set-cookie: a\r\nset-cookie: b\r\n" LENGTH("1") END,
        "200 OK 1.1 keep 1; set-cookie: a; set-cookie: b; content-length: 1"),
+    OK(OK200 "x_y: a\r\ntransfer_encoding: chunked\r\n" LENGTH("1") "z: b\r\n" END,
+       "200 OK 1.1 keep 1; content-length: 1; z: b"),
     BAD("HTTP/1.1 101 S\r\nupgrade: x\r\nconnection: upgrade\r\n" END, 502, "unasked_101"),
     BAD("HTTP/1.1 101 S\r\n" END, 502, "unasked_101"),
     BAD("HTTP/0.9 200 OK\r\n" END, 502, "status_line"),

@@ -353,6 +353,10 @@ static void answer_head(struct h1 *h, struct head *head)
     if (head->body == BODY_NONE)
         head->body = BODY_UNTIL_CLOSE;
     if (is_bodiless(h, head->status)) {
+        /* A body that it names must not come; should it come late, it would be the next one's
+         * answer. */
+        if (head->body == BODY_CHUNKED || (head->body == BODY_LENGTH && head->content_length))
+            h->keep_alive = false;
         if (head->body != BODY_LENGTH)
             head->body = BODY_NONE;
         h->rx = RX_DONE;

@@ -283,7 +283,7 @@ static void an_answer_to_head_has_no_body(void **state)
          "b1 new " GEMINI "\n"
          "b1 HEAD /v1beta/models Bearer tok-a-1\n"
          "> b1 raw HTTP/1.1 200 OK~content-length: 77~~\n"
-         "b1 kept\n"
+         "b1 closed\n"
          "client 200\n"
          "record 200 a:200\n"
          "> send HEAD /v1beta/nothing HTTP/1.1~host: " GEMINI "~x-goog-api-key: " ALICE "~~\n"

@@ -782,7 +782,8 @@ static void an_answered_connection_is_used_again(void **state)
         OK200(CHUNKED) "5\r\nhello\r\n0\r\n\r\n",
         OK200(LEN "0\r\n"),
         "HTTP/1.1 204 N\r\n\r\n",
-        "HTTP/1.1 304 N\r\ncontent-length: 9\r\n\r\n",
+        "HTTP/1.1 304 N\r\n\r\n",
+        "HTTP/1.1 204 N\r\ncontent-length: 0\r\n\r\n",
         "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 1\r\n\r\nx",
         "HTTP/1.1 100 C\r\n\r\n" OK200(LEN "0\r\n"),
     };
@@ -804,8 +805,7 @@ static void an_answered_connection_is_used_again(void **state)
 
 static void a_head_answer_has_no_body(void **state)
 {
-    static const char *const answers[] = {OK200(LEN "5\r\n"), OK200(CHUNKED), OK200(""),
-                                          "HTTP/1.1 404 N\r\ncontent-length: 9\r\n\r\n"};
+    static const char *const answers[] = {OK200(""), OK200(LEN "0\r\n"), "HTTP/1.1 404 N\r\n\r\n"};
     struct wire w;
     assert_true(wire_init(&w, ROLE_CLIENT));
     for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
@@ -815,6 +815,30 @@ static void a_head_answer_has_no_body(void **state)
         assert_true(session_is_idle(w.s));
     }
     wire_finish(&w);
+}
+
+/* Sent all the same and late, that body would be the next request's answer. */
+static void an_answer_that_names_a_body_it_cannot_have_is_the_last(void **state)
+{
+    static const struct {
+        const char *method, *answer;
+    } cases[] = {
+        {"HEAD", OK200(LEN "5\r\n")},
+        {"HEAD", OK200(CHUNKED)},
+        {"GET", "HTTP/1.1 204 N\r\ncontent-length: 9\r\n\r\n"},
+        {"GET", "HTTP/1.1 304 N\r\ncontent-length: 9\r\n\r\n"},
+        {"GET", "HTTP/1.1 304 N\r\ntransfer-encoding: chunked\r\n\r\n"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct wire w;
+        assert_true(wire_init(&w, ROLE_CLIENT));
+        wire_ask(&w, cases[i].method);
+        feeds(&w, cases[i].answer);
+        assert_int_equal(w.why, WHY_DONE);
+        assert_false(w.idle_at_close);
+        assert_null(session_open(w.s));
+        wire_finish(&w);
+    }
 }
 
 static void an_unclean_answer_ends_the_connection(void **state)
@@ -1095,6 +1119,7 @@ int main(void)
         cmocka_unit_test(a_connect_leaves_its_rest_to_the_tunnel),
         cmocka_unit_test(an_answered_connection_is_used_again),
         cmocka_unit_test(a_head_answer_has_no_body),
+        cmocka_unit_test(an_answer_that_names_a_body_it_cannot_have_is_the_last),
         cmocka_unit_test(an_unclean_answer_ends_the_connection),
         cmocka_unit_test(stray_bytes_behind_an_answer_spoil_the_connection),
         cmocka_unit_test(bytes_before_a_request_are_stray),

@@ -89,10 +89,14 @@ static void on_finished(struct session *s)
     if (g->state == GATE_OVER || s != g->pump.session)
         return;
     struct link *l = g->pump.link;
-    if (s->is_broken)
+    if (s->is_broken) {
+        /* What came before the cut is the client's; then the reset. */
+        if (!link_flush_now(l) && g->state == GATE_OVER)
+            return;
         link_abort(l);
-    else
+    } else {
         link_finish(l, true);
+    }
     over(g, s->is_broken ? "broken_off" : "done");
 }
 

@@ -578,9 +578,12 @@ static bool try_elsewhere(struct exchange *x, int status, const struct head *h)
     return true;
 }
 
+/* What only we may say (a client tells our answers from the provider's by it), and what would lead
+ * the client round us. */
 static bool is_answer_field_dropped(const struct field *f)
 {
-    return f->id == FIELD_X_CREDSWAP_REQUEST_ID || slice_ieq(f->name, SLICE("alt-svc"));
+    return f->id == FIELD_X_CREDSWAP_REQUEST_ID || f->id == FIELD_PROXY_STATUS ||
+           slice_ieq(f->name, SLICE("alt-svc"));
 }
 
 static void pass_head(struct exchange *x, const struct head *h, bool end)

@@ -84,6 +84,7 @@ static bool is_hop_by_hop(enum field_id id)
     case FIELD_HTTP2_SETTINGS:
     case FIELD_PROXY_AUTHORIZATION:
     case FIELD_PROXY_AUTHENTICATE:
+    case FIELD_PROXY_AUTHENTICATION_INFO:
         return true;
     default:
         return false;

@@ -24,6 +24,7 @@
     X(HTTP2_SETTINGS, "http2-settings")                                                            \
     X(PROXY_AUTHORIZATION, "proxy-authorization")                                                  \
     X(PROXY_AUTHENTICATE, "proxy-authenticate")                                                    \
+    X(PROXY_AUTHENTICATION_INFO, "proxy-authentication-info")                                      \
     X(AUTHORIZATION, "authorization")                                                              \
     X(X_API_KEY, "x-api-key")                                                                      \
     X(X_GOOG_API_KEY, "x-goog-api-key")                                                            \

@@ -66,6 +66,8 @@ class Cloud:
         self.ports = {}
         self.connections = set()
         self.extra_hosts = []
+        self.greeting = b""
+        self.sequence = 0  # for ever: a connection outlives a reset
         self._date = (0, "")
         self.clear()
 
@@ -79,7 +81,6 @@ class Cloud:
         self.counts = collections.Counter()
         self.by_account = collections.Counter()
         self.answered = 0
-        self.sequence = 0
 
     # -- what http1.Connection calls --
 

@@ -1,5 +1,6 @@
 """The control port of the fake cloud: plain HTTP, JSON in and out, loopback only."""
 import asyncio
+import base64
 import json
 import time
 import urllib.parse
@@ -86,6 +87,7 @@ class Control:
         """Forgets log, counts and rules; {"tokens": true} forgets issued tokens and mint counts too."""
         self.cloud.clear()
         self.cloud.rules.clear()
+        self.cloud.greeting = b""
         issuer = self.cloud.issuer
         issuer.attempts = issuer.unknown = 0
         issuer.ttl, issuer.skew = 3599, 0
@@ -127,6 +129,18 @@ class Control:
         issuer.ttl = int(body.get("token_ttl", issuer.ttl))
         issuer.skew = float(body.get("skew", issuer.skew))
         return {"token_ttl": issuer.ttl, "skew": issuer.skew}
+
+    def post_push(self, _query, body):
+        """Writes bytes that nobody asked for to every idle connection: {"data": BASE64}."""
+        idle = [c for c in self.cloud.connections if not (c.busy or c.request or c.transport.is_closing())]
+        for conn in idle:
+            conn.write(base64.b64decode(body["data"]))
+        return {"pushed": len(idle)}
+
+    def post_greet(self, _query, body):
+        """Each new connection begins with these bytes, before any request: {"data": BASE64}, "" for none."""
+        self.cloud.greeting = base64.b64decode(body["data"])
+        return {"ok": True}
 
     def post_close(self, _query, _body):
         """Closes every idle connection, as a server does after its keep-alive time."""

@@ -1,4 +1,5 @@
 """Starts the fake cloud as a child process and talks to its control port."""
+import base64
 import http.client
 import json
 import os
@@ -69,6 +70,14 @@ class FakeCloud:
 
     def fail(self, kind, **rule):
         return self.control("POST", "/fail", {"kind": kind, **rule})
+
+    def push(self, data):
+        """Unasked bytes to every idle connection."""
+        return self.control("POST", "/push", {"data": base64.b64encode(data).decode()})["pushed"]
+
+    def greet(self, data):
+        """Unasked bytes at the start of every new connection; b"" ends it."""
+        return self.control("POST", "/greet", {"data": base64.b64encode(data).decode()})
 
     def heal(self):
         return self.control("POST", "/heal")

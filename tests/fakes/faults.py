@@ -10,7 +10,7 @@ import json
 
 from replies import claude_error, google_error, json_answer, wire
 
-EARLY = {"early", "cut-on-head", "stall-on-head"}
+EARLY = {"early", "cut-on-head", "stall-on-head", "raw-on-head"}
 MESSAGES = {401: "Request had invalid authentication credentials. Expected OAuth 2 access token, login "
                  "cookie or other valid authentication credential.",
             403: "The caller does not have permission",
@@ -169,11 +169,17 @@ async def spoil(request, kind, rule):
 
 
 async def raw(request, rule):
-    """Writes the given bytes and closes unless told to keep."""
+    """Writes the given bytes (a list: in pieces, gap_ms apart) and closes unless told to keep or to hold."""
     request.status = "raw"
-    request.conn.write(base64.b64decode(rule.get("data", "")))
+    data = rule.get("data", "")
+    for number, piece in enumerate([data] if isinstance(data, str) else data):
+        if number:
+            await asyncio.sleep(float(rule.get("gap_ms", 50)) / 1000)
+        request.conn.write(base64.b64decode(piece))
     if rule.get("keep"):
         request.conn.finish(request)
+    elif rule.get("hold"):
+        await asyncio.sleep(3600)
     else:
         await give_up(request, rule.get("how", "close"), "raw")
 
@@ -201,7 +207,7 @@ async def endless_head(request, rule):
     await give_up(request, "close", "endless-head")
 
 
-RAW = {"raw": raw, "bad-status-line": bad_status_line, "1xx-flood": interim_flood,
+RAW = {"raw": raw, "raw-on-head": raw, "bad-status-line": bad_status_line, "1xx-flood": interim_flood,
        "endless-head": endless_head}
 
 

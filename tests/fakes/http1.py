@@ -207,6 +207,8 @@ class Connection(asyncio.Protocol):
         self.alpn = tls.selected_alpn_protocol() if tls else None
         self.tls = tls.version() if tls else None
         transport.set_write_buffer_limits(high=PAUSE_AT)
+        if self.cloud.greeting:
+            self.write(self.cloud.greeting)
 
     def data_received(self, data):
         self.cloud.bytes_in += len(data)

@@ -517,6 +517,8 @@ static void read_tls(struct link *l)
             mark_dirty(l); /* TLS answered by itself (KeyUpdate, alert) */
         if (r > 0) {
             l->bytes_in += (size_t)r;
+            if (loop->plain_used < (size_t)r)
+                loop->plain_used = (size_t)r;
             l->ops->on_data(l, loop->plain, (size_t)r);
             continue;
         }
@@ -593,6 +595,8 @@ static bool read_round(struct link *l)
             return false;
         }
         l->bytes_in += (size_t)n;
+        if (loop->in_used < (size_t)n)
+            loop->in_used = (size_t)n;
         l->ops->on_data(l, loop->in, (size_t)n);
         return (size_t)n == LOOP_READ_BYTES;
     }
@@ -607,6 +611,15 @@ static bool read_round(struct link *l)
     if (!stash_rest(l) && l->state != LINK_DEAD)
         fail(l, ERR_NOMEM, "memory");
     return (size_t)n == LOOP_READ_BYTES;
+}
+
+/* The thread's buffers are for ever, and heads with credentials went through them. What TLS has
+ * sealed may stay. */
+static void forget_clear_text(struct loop *loop)
+{
+    mem_wipe(loop->plain, loop->plain_used);
+    mem_wipe(loop->in, loop->in_used);
+    loop->plain_used = loop->in_used = 0;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -631,6 +644,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
             links_flush(loop);
     }
     links_flush(loop);
+    forget_clear_text(loop);
     loop->in_pass = false;
 }
 

@@ -37,6 +37,7 @@ struct loop {
     unsigned char *plain; /* CHUNK_BYTES + some, out of TLS */
     unsigned char *out;   /* LOOP_WRITE_BYTES of records for one write */
     size_t in_from, in_to;
+    size_t in_used, plain_used; /* clear text in them, to be wiped at the end of the pass */
     struct link *in_owner;
     size_t out_n;
     struct link *out_owner;

@@ -150,6 +150,7 @@ static SSL_CTX *build(struct tls_ctxs *t, struct slice host, X509 *leaf)
     SSL_CTX *ctx = tls_ctx_new(TLS_server_method(), t);
     if (!ctx)
         return NULL;
+    SSL_CTX_set_options(ctx, SSL_OP_CLEANSE_PLAINTEXT); /* clients send credentials */
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);

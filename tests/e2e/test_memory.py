@@ -130,6 +130,8 @@ class Process(LabCase):
         lab = self.lab
         lab.stop()
         program = shutil.copy2(DAEMON, lab.path("credswapd"))
+        lab.sections["upstream"]["ca_file"] = shutil.copy2(self.cloud.ca, lab.path("roots.pem"))
+        lab.rewrite()
         try:
             self.give_all(NOBODY)
             lab.daemon = subprocess.Popen([program, "--config", lab.conf], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

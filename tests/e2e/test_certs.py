@@ -8,6 +8,10 @@ import subprocess
 import unittest
 
 import client
+import pki
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from harness import ALICE, BODY, CLAUDE, GEMINI, GENERATE, VERTEX, Lab, LabCase
 
 
@@ -17,7 +21,7 @@ def openssl(*args, stdin=None):
 
 
 class Certificates(LabCase):
-    LAB = {"accounts": 1, "claude": False}
+    LAB = {"accounts": 1, "claude": False, "connect_to": ["storage.googleapis.com:443:127.0.0.1:{p[main]}"]}
 
     def leaf(self, host):
         """(PEM of the leaf, text of openssl)"""
@@ -53,6 +57,94 @@ class Certificates(LabCase):
                 status, said = openssl("verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", host, "-CAfile",
                                        self.lab.ca, path)
                 self.assertEqual(status, 0, said)
+
+    def test_leaf_and_ca_by_fields(self):
+        """What test_leaf_fields reads as text, read as values."""
+        with open(self.lab.ca, "rb") as f:
+            ca = x509.load_pem_x509_certificate(f.read())
+        serials = set()
+        for host in (VERTEX, GEMINI, "aiplatform.googleapis.com", "europe-west4-aiplatform.googleapis.com", CLAUDE):
+            with self.subTest(host=host):
+                leaf = x509.load_pem_x509_certificate(self.leaf(host)[0].encode())
+                serials.add(leaf.serial_number)
+                self.assertTrue(64 < leaf.serial_number.bit_length() <= 159, "random enough, and 20 octets at most")
+                kinds = {e.value.__class__: e for e in leaf.extensions}
+                self.assertEqual([n.value for n in kinds[x509.SubjectAlternativeName].value], [host])
+                self.assertEqual(list(kinds[x509.ExtendedKeyUsage].value), [ExtendedKeyUsageOID.SERVER_AUTH])
+                self.assertEqual((kinds[x509.BasicConstraints].value.ca, kinds[x509.BasicConstraints].critical), (False, True))
+                usage = kinds[x509.KeyUsage]
+                self.assertTrue(usage.critical and usage.value.digital_signature)
+                self.assertFalse(usage.value.key_cert_sign or usage.value.crl_sign)
+                self.assertEqual(kinds[x509.AuthorityKeyIdentifier].value.key_identifier,
+                                 ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest)
+                self.assertEqual(leaf.issuer, ca.subject)
+                self.assertLessEqual(leaf.not_valid_after, ca.not_valid_after)
+        self.assertEqual(len(serials), 5, "a serial for each")
+        basic = ca.extensions.get_extension_for_class(x509.BasicConstraints)
+        self.assertEqual((basic.critical, basic.value.ca, basic.value.path_length), (True, True, 0))
+        names = ca.extensions.get_extension_for_class(x509.NameConstraints)
+        self.assertTrue(names.critical)
+        permitted = [n.value for n in names.value.permitted_subtrees if isinstance(n, x509.DNSName)]
+        self.assertEqual(sorted(n.lstrip(".") for n in permitted), ["anthropic.com", "googleapis.com"])
+        usage = ca.extensions.get_extension_for_class(x509.KeyUsage)
+        self.assertTrue(usage.critical and usage.value.key_cert_sign and not usage.value.digital_signature)
+
+    def test_no_leaf_but_for_swap_hosts(self):
+        """A tunnel's certificate is its target's own, below a swap domain too; who cannot be reached has none at all."""
+        for host in ("tunnel.test", "storage.googleapis.com"):
+            with self.subTest(host=host):
+                with self.lab.tunnel(host, context=client.trusting(self.cloud.ca)) as tunnel:
+                    self.assertEqual(tunnel.connect_status, 200)
+                with self.assertRaises(ssl.SSLCertVerificationError):
+                    self.lab.tunnel(host)
+        for host in ("www.bank.test", "evil-googleapis.com", f"{VERTEX}.evil.test", "127.0.0.1", "googleapis.com.test"):
+            with self.subTest(host=host), contextlib.closing(self.lab.tunnel(host, tls=False)) as tunnel:
+                self.assertNotEqual(tunnel.connect_status, 200)
+
+    def test_python_refuses_a_forged_leaf_too(self):
+        """ssl by its own verification, in a handshake: a leaf of our CA for a bank, and one for a swap host."""
+        with open(self.lab.ca, "rb") as f:
+            ca = x509.load_pem_x509_certificate(f.read())
+        with open(self.lab.path("ca.key"), "rb") as f:
+            ca_key = serialization.load_pem_private_key(f.read(), None)
+        for name, good in (("www.bank.test", False), ("googleapis.com.bank.test", False), ("127.0.0.1", False), (VERTEX, True)):
+            with self.subTest(name=name):
+                cert, key = pki.issue(ca, ca_key, [name], end=2)
+                path = self.lab.path("forged.pem")
+                pki.write_private(path, pki.pem_key(key) + pki.pem_cert(cert))
+                server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                server_side.load_cert_chain(path)
+                self.assertEqual(self.shakes_hands(server_side, name), good)
+
+    def shakes_hands(self, server_side, name):
+        """Do a client that trusts our CA and a server agree?  In memory."""
+        to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+        near = client.trusting(self.lab.ca).wrap_bio(to_client, to_server, server_hostname=name)
+        far = server_side.wrap_bio(to_server, to_client, server_side=True)
+        done = set()
+        for _ in range(6):
+            for side in (near, far):
+                try:
+                    side.do_handshake()
+                    done.add(side)
+                except ssl.SSLWantReadError:
+                    pass
+                except ssl.SSLCertVerificationError:
+                    return False
+        return len(done) == 2
+
+    def test_clients_below_tls_1_2_are_refused(self):
+        for version, good in ((ssl.TLSVersion.TLSv1, False), (ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_3, True)):
+            with self.subTest(version=version.name):
+                context = client.trusting(self.lab.ca)
+                context.set_ciphers("ALL:@SECLEVEL=0")
+                context.minimum_version = context.maximum_version = version
+                try:
+                    with self.lab.tunnel(context=context):
+                        agreed = True
+                except (ssl.SSLError, ConnectionError):
+                    agreed = False
+                self.assertEqual(agreed, good)
 
     def test_a_leaf_is_made_once(self):
         first, second = self.leaf(VERTEX)[0], self.leaf(VERTEX)[0]

@@ -89,6 +89,7 @@ static const struct {
     {ERR_CRYPTO, EX_DATAERR, "is this the master key that the store was made with?"},
     {ERR_CONFIG, EX_CONFIG, NULL},
     {ERR_BUSY, EX_TEMPFAIL, "another program holds the store; try again"},
+    {ERR_IO, EX_IOERR, NULL},
     {ERR_DB, EX_FAILED, "credswap doctor says more"},
     {ERR_SCHEMA, EX_DATAERR, "use the credswap that is as new as the store"},
     {ERR_PERMISSION, EX_NOPERM, NULL},
@@ -165,6 +166,11 @@ int cli_writes(struct cli *c)
     int code = cli_conf(c);
     if (code || c->store)
         return code;
+    const char *path = c->conf->store_path;
+    if (access(path, F_OK) != 0 &&
+        store_is_served(path)) /* an empty one would mislead the daemon */
+        return cli_fail(c, EX_NOINPUT, "no store at %s, though credswapd runs; restore a backup",
+                        path);
     code = open_store(c, STORE_CREATE | STORE_PATIENT);
     if (code)
         return code;

@@ -23,7 +23,7 @@ struct local {
     char **permitted;
     size_t permitted_count;
     pthread_mutex_t lock; /* of store */
-    struct store *store;  /* opened on first use */
+    struct store *store;  /* NULL: could not be opened yet */
 };
 
 static void local_destroy(void *self)
@@ -46,6 +46,8 @@ static enum err unseal_key(struct local *l, int64_t account_id, struct secret **
     pthread_mutex_lock(&l->lock);
     if (!l->store)
         e = store_open(l->store_path, STORE_READ_ONLY, &l->store, NULL);
+    else
+        (void)!store_follow(&l->store, NULL); /* what we have still knows the key */
     if (e == ERR_OK)
         e = account_key_unseal(l->store, l->key, account_id, ret, NULL);
     pthread_mutex_unlock(&l->lock);
@@ -111,5 +113,7 @@ enum err keeper_create(const struct keeper_conf *c, struct keeper **ret, struct 
         err_set(msg, e, "%s", err_str(e));
     if (e != ERR_OK)
         local_destroy(l);
+    else /* now, so that a store that goes away later is still ours to read */
+        (void)!store_open(l->store_path, STORE_READ_ONLY, &l->store, NULL);
     return e;
 }

@@ -79,7 +79,7 @@ enum err store_backup(struct store *s, const char *dest, struct errmsg *msg)
 static enum err check_source(struct store *s, const char *from, sqlite3 **ret, struct errmsg *msg)
 {
     int schema = 0;
-    enum err e = store_look(from, store_schema_newest(), 0, &schema, msg);
+    enum err e = store_look(from, store_schema_newest(), STORE_PATIENT, &schema, msg);
     if (e == ERR_OK && schema == 0)
         e = db_set(s, msg, ERR_INVALID, "%s: not a backup of a store", from);
     if (e != ERR_OK)

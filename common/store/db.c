@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 static enum err constraint_code(int extended)
@@ -92,6 +93,10 @@ enum err db_failed(struct store *s, struct errmsg *msg)
         return db_set(s, msg, e, "store %s: the disk is full", s->path);
     case SQLITE_READONLY:
         return db_set(s, msg, e, "store %s: it is read-only", s->path);
+    case SQLITE_IOERR: /* of the files beside the database SQLite says no more than that */
+        if (sqlite3_system_errno(s->db) == ENOSPC)
+            return db_set(s, msg, e, "store %s: the disk is full", s->path);
+        return db_set(s, msg, e, "store %s: %s", s->path, sqlite3_errmsg(s->db));
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return db_set(s, msg, ERR_DB, "store %s: the file is damaged (%s); restore a backup",

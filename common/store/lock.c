@@ -59,6 +59,18 @@ enum err store_lock_daemon(const char *path, int *ret_fd, struct errmsg *msg)
     return e;
 }
 
+bool store_is_served(const char *path)
+{
+    char name[PATH_SIZE];
+    int n = snprintf(name, sizeof name, "%s.lock", path);
+    int fd = n > 0 && (size_t)n < sizeof name ? open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (fd < 0)
+        return false;
+    bool is_held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    close(fd);
+    return is_held;
+}
+
 /* The file stays: removing it could take it from under a process that has just opened it. */
 void store_unlock_daemon(int fd)
 {

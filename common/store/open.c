@@ -226,7 +226,7 @@ enum err store_look(const char *path, int newest, unsigned flags, int *ret_schem
     enum err e = connect(path, SQLITE_OPEN_READONLY, &s, msg);
     if (e != ERR_OK)
         return e;
-    sqlite3_busy_timeout(s->db, PATIENT_MS);
+    sqlite3_busy_timeout(s->db, flags & STORE_PATIENT ? PATIENT_MS : DAEMON_MS);
     e = look_version(s, newest, flags, msg);
     if (e == ERR_OK)
         *ret_schema = s->schema;
@@ -241,6 +241,8 @@ static enum err set_up(struct store *s, struct errmsg *msg)
                            "PRAGMA cell_size_check = ON; PRAGMA recursive_triggers = ON; "
                            "PRAGMA journal_size_limit = 67108864;",
                            msg);
+    if (e == ERR_OK) /* a first read, which opens the files beside it too: they may go away later */
+        e = db_script(s, "SELECT count(*) FROM sqlite_schema", msg);
     if (e != ERR_OK || s->flags & STORE_READ_ONLY)
         return e;
     /* A killed process loses nothing with NORMAL, a power cut may lose the last second of counters.
@@ -295,4 +297,39 @@ enum err store_open(const char *path, unsigned flags, struct store **ret, struct
     else
         store_close(s);
     return e;
+}
+
+enum err store_follow(struct store **s, struct errmsg *msg)
+{
+    struct store *old = *s, *next = NULL;
+    int has_moved = 0;
+    (void)sqlite3_file_control(old->db, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved);
+    if (!has_moved)
+        return ERR_OK;
+    /* Nothing is made: an empty store would drive all clients out. */
+    enum err e = store_open(old->path, old->flags & ~(unsigned)STORE_CREATE, &next, msg);
+    if (e == ERR_OK && next->schema == 0)
+        e = err_set(msg, ERR_NOT_FOUND, "store %s: the file is empty; restore a backup", old->path);
+    if (e == ERR_OK && !(next->flags & STORE_READ_ONLY))
+        e = store_migrate(next, msg);
+    if (e != ERR_OK) {
+        store_close(next);
+        return e;
+    }
+    next->key = old->key;
+    store_close(old); /* SQLite sees that it was moved, and leaves the files at the path alone */
+    *s = next;
+    return ERR_OK;
+}
+
+enum err store_check_schema(struct store *s, struct errmsg *msg)
+{
+    int64_t version = 0;
+    enum err e = db_int(s, &version, msg, "PRAGMA user_version", NO_VALS);
+    if (e != ERR_OK || version <= store_schema_newest())
+        return e;
+    return db_set(s, msg, ERR_SCHEMA,
+                  "store %s: its schema is %lld by now, this program knows %d; use the newer "
+                  "program or restore a backup",
+                  s->path, (long long)version, store_schema_newest());
 }

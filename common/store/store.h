@@ -50,6 +50,16 @@ const char *store_path(const struct store *s);
  * process ends. ERR_BUSY: another one runs; the sentence has its pid. */
 enum err store_lock_daemon(const char *path, int *ret_fd, struct errmsg *msg) NODISCARD;
 void store_unlock_daemon(int fd);
+/** True while a daemon holds that lock: takes and leaves nothing. */
+bool store_is_served(const char *path);
+
+/** Another file may lie at the path of *S by now: a backup that was put back while we run. Then *S
+ * is closed and that one opened in its place, in the same way (and migrated, unless it is open for
+ * reading only); cheap when nothing has moved. On failure *S stays as it is: ERR_NOT_FOUND when no
+ * file is there or an empty one, others as store_open. */
+enum err store_follow(struct store **s, struct errmsg *msg) NODISCARD;
+/** ERR_SCHEMA: a newer program has migrated the store meanwhile; it must not be written. */
+enum err store_check_schema(struct store *s, struct errmsg *msg) NODISCARD;
 
 /** Counts edits of the configuration tables; goes up only. */
 enum err store_generation(struct store *s, int64_t *ret, struct errmsg *msg) NODISCARD;

@@ -3,9 +3,9 @@
  * transaction, and commits.
  *
  * What goes wrong: a job's own error costs that job. When the transaction cannot begin or commit
- * (locked, disk full, read-only) all its jobs are kept and tried again, after a pause that grows to
- * a second, while the bounds of the queue drop the oldest droppable ones. Nothing that is posted
- * ever waits. */
+ * (locked, disk full, read-only, no store there, a newer schema) all its jobs are kept and tried
+ * again, after a pause that grows to a second, while the bounds of the queue drop the oldest
+ * droppable ones. Nothing that is posted ever waits. */
 #include "store/writer.h"
 #include "store/cooldown.h"
 #include "store/store_internal.h"
@@ -215,6 +215,10 @@ static bool is_weather(struct store *s)
     case SQLITE_IOERR:
     case SQLITE_READONLY:
     case SQLITE_NOMEM:
+    case SQLITE_LOCKED:
+    case SQLITE_CANTOPEN:
+    case SQLITE_PROTOCOL:
+    case SQLITE_NOTADB:
         return true;
     default:
         return false;
@@ -241,9 +245,22 @@ static enum err run_one(struct writer *w, struct queued *n)
     return n->has_failed && !sqlite3_get_autocommit(w->s->db) ? ERR_OK : e;
 }
 
+/* The store at the path, not the file that was there once; and none that a newer program owns. */
+static enum err begin_batch(struct writer *w)
+{
+    struct errmsg msg = {0};
+    enum err e = store_follow(&w->s, &msg);
+    if (e != ERR_OK) {
+        w->s->last = msg;
+        return e;
+    }
+    e = store_begin(w->s, NULL);
+    return e == ERR_OK ? store_check_schema(w->s, NULL) : e;
+}
+
 static enum err write_batch(struct writer *w)
 {
-    enum err e = store_begin(w->s, NULL);
+    enum err e = begin_batch(w);
     for (struct queued *n = w->batch.first; n && e == ERR_OK; n = n->next)
         e = run_one(w, n);
     if (e == ERR_OK)

@@ -116,6 +116,11 @@ static enum err load_snapshot(struct server *s, struct errmsg *msg)
     enum err e = snapshot_load(s->store, s->key, &next, &bad, msg);
     if (e != ERR_OK)
         return e;
+    if (s->is_other_store && next->client_count + next->account_count == 0) {
+        snapshot_unref(&next); /* a restore that has only begun, or a mistake */
+        return err_set(msg, ERR_NOT_FOUND, "store %s: it was replaced by one without any rows",
+                       s->conf->store_path);
+    }
     if (bad && bad != s->bad_rows)
         LOG(LOG_WARN, "store_rows_ignored", KV_U("rows", bad));
     s->bad_rows = bad;
@@ -265,7 +270,7 @@ static enum err start_workers(struct server *s, struct errmsg *msg)
 {
     enum err e = ERR_OK;
     for (uint32_t i = 0; i < s->worker_count && e == ERR_OK; i++) {
-        s->workers[i]->told_generation = s->snapshot->generation;
+        s->workers[i]->told = s->snapshot;
         e = worker_prepare(s->workers[i], msg);
     }
     for (uint32_t i = 0; i < s->worker_count && e == ERR_OK; i++)
@@ -275,27 +280,54 @@ static enum err start_workers(struct server *s, struct errmsg *msg)
 
 /* ---- while it runs ---- */
 
-static void follow_store(struct server *s)
+/* Reads what was committed since. Busy is no failure: it is asked again in a moment. */
+static enum err read_edits(struct server *s, int64_t version, struct errmsg *msg)
 {
-    int64_t version = 0, generation = 0;
-    struct errmsg msg = {0};
-    s->store_ok = store_data_version(s->store, &version, &msg) == ERR_OK;
-    if (!s->store_ok || version == s->data_version)
-        return;
-    if (store_generation(s->store, &generation, &msg) != ERR_OK)
-        return; /* busy: asked again in a moment */
-    if (generation == s->snapshot->generation) {
-        s->data_version = version;
-        return;
-    }
-    if (load_snapshot(s, &msg) != ERR_OK) {
-        LOG(LOG_ERROR, "snapshot_failed", KV_Z("error", msg.text));
-        return;
-    }
+    int64_t generation = 0;
+    enum err e = store_check_schema(s->store, msg);
+    if (e == ERR_OK)
+        e = store_generation(s->store, &generation, msg);
+    bool is_new = e == ERR_OK && (generation != s->snapshot->generation || s->is_other_store);
+    if (is_new)
+        e = load_snapshot(s, msg);
+    if (e != ERR_OK)
+        return e == ERR_BUSY ? ERR_OK : e;
     s->data_version = version;
+    if (!is_new)
+        return ERR_OK;
+    s->is_other_store = false;
     broker_set_snapshot(s->broker, s->snapshot);
     LOG(LOG_INFO, "snapshot", KV_I("generation", s->snapshot->generation),
         KV_U("accounts", s->snapshot->account_count), KV_U("clients", s->snapshot->client_count));
+    return ERR_OK;
+}
+
+static enum err look_at_store(struct server *s, struct errmsg *msg)
+{
+    const struct store *before = s->store;
+    int64_t version = 0;
+    enum err e = store_follow(&s->store, msg);
+    if (s->store != before) {
+        s->data_version = -1; /* each connection counts on its own */
+        s->is_other_store = true;
+    }
+    if (e == ERR_OK)
+        e = store_data_version(s->store, &version, msg);
+    return e == ERR_OK && version != s->data_version ? read_edits(s, version, msg) : e;
+}
+
+/* Whatever is wrong with the store is said when it begins and when it ends; the snapshot serves on.
+ */
+static void follow_store(struct server *s)
+{
+    struct errmsg msg = {0};
+    bool was_ok = s->store_ok;
+    enum err e = look_at_store(s, &msg);
+    s->store_ok = e == ERR_OK;
+    if (was_ok && !s->store_ok)
+        LOG(LOG_ERROR, "store_unusable", KV_Z("error", *msg.text ? msg.text : err_str(e)));
+    else if (!was_ok && s->store_ok)
+        LOG(LOG_INFO, "store_recovered", KV_I("generation", s->snapshot->generation));
 }
 
 static void tell_node(struct server *s, struct slice state);
@@ -305,8 +337,8 @@ static void tell_workers(struct server *s)
 {
     for (uint32_t i = 0; i < s->worker_count; i++) {
         struct worker *w = s->workers[i];
-        if (w->told_generation != s->snapshot->generation && worker_post_snapshot(w, s->snapshot))
-            w->told_generation = s->snapshot->generation;
+        if (w->told != s->snapshot && worker_post_snapshot(w, s->snapshot))
+            w->told = s->snapshot;
     }
 }
 

@@ -82,7 +82,7 @@ struct worker {
     uint32_t fd_count;
     struct deadline second;
     struct letter drain_letter, stop_letter; /* these two must always get through, memory or not */
-    int64_t told_generation;                 /* main's: the snapshot posted last */
+    const struct snapshot *told;             /* main's: the snapshot posted last */
     uint64_t next_conn;
     enum err start_error;
 };
@@ -160,7 +160,7 @@ struct server {
     size_t account_count;
     int64_t started_at, ca_expires_at; /* Unix s */
     size_t bad_rows;
-    bool store_ok;
+    bool store_ok, is_other_store; /* other: what the snapshot came from was replaced */
     uint64_t node_told_ms;
     struct former *formers;
 };

@@ -189,8 +189,10 @@ enum err broker_start(const struct broker_conf *c, struct broker **ret, struct e
     enum err e = b->store_path && b->base ? mailbox_create(b->base, &b->mailbox) : ERR_NOMEM;
     if (e == ERR_OK)
         e = oauth2_create(b->base, b->conf, &b->oauth2);
-    if (e == ERR_OK)
+    if (e == ERR_OK) { /* now, so that a store that goes away later is still ours to read */
+        (void)!store_open(b->store_path, STORE_READ_ONLY, &b->store, NULL);
         e = start_thread(b);
+    }
     if (e != ERR_OK) {
         broker_free(b);
         return err_set(msg, e, "the token broker cannot start: %s", err_str(e));

@@ -69,7 +69,7 @@ struct broker {
     struct list ports; /* guarded by ports_lock */
     /* the broker's thread only: */
     struct oauth2 *oauth2;
-    struct store *store; /* opened on first use */
+    struct store *store; /* NULL: could not be opened yet */
     struct snapshot *snapshot;
     struct cell *cells;
     struct list queue; /* cells that wait for a free flight */

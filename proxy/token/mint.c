@@ -65,6 +65,8 @@ enum err facts_load(struct cell *c, bool *ret_changed)
     enum err e = ERR_OK;
     if (!b->store)
         e = store_open(b->store_path, STORE_READ_ONLY, &b->store, NULL);
+    else
+        (void)!store_follow(&b->store, NULL); /* what we have still knows the account */
     if (e == ERR_OK)
         e = account_get(b->store, slice_of(c->name), on_row, &r, NULL);
     if (e != ERR_OK) {

@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
@@ -149,11 +150,11 @@ class Lab:
     claude is set, in pool claude beside an API key for api.anthropic.com.  Clients alice (gemini) and bob
     (claude) exist.  conf: sections and keys to set on top.  connect_to: entries before the ordinary ones, in
     which {p[main]}, {p[expired]} and so on are the cloud's ports.  quarantine_mb: how much freed memory
-    AddressSanitizer may hold back, for tests that measure memory."""
+    AddressSanitizer may hold back, for tests that measure memory.  env: more of the daemon's environment."""
 
     def __init__(self, accounts=2, conf=None, claude=True, clients=True, cloud_args=(), connect_to=(), start=True,
-                 quarantine_mb=None):
-        self.env = clean_env()
+                 quarantine_mb=None, env=None):
+        self.env = clean_env(**(env or {}))
         if quarantine_mb is not None:
             self.env["ASAN_OPTIONS"] += f":quarantine_size_mb={quarantine_mb}"
         self.dir = tempfile.mkdtemp(prefix="credswap-e2e-")
@@ -416,6 +417,45 @@ class Lab:
         env.setdefault("HTTPS_PROXY", f"http://127.0.0.1:{self.port}")
         return subprocess.run(["curl", "-sS", "--max-time", str(timeout), "--cacert", self.ca, *args],
                               capture_output=True, timeout=timeout + 10, env=clean_env(**env), check=False)
+
+
+class Shim:
+    """What tests/fault/shim.c does in a daemon that was started with preload()."""
+
+    def __init__(self):
+        self.path = None
+
+    def file(self):
+        if self.path is None:
+            handle, self.path = tempfile.mkstemp(prefix="credswap-shim-")
+            os.close(handle)
+            atexit.register(os.unlink, self.path)
+            self.reset()
+        return self.path
+
+    def set(self, clock_s=None, write_errno=None):
+        """Moves the wall clock by CLOCK_S from the real one; every write to the store fails with WRITE_ERRNO (0: none)."""
+        with open(self.file(), "r+b", buffering=0) as f:
+            for at, value in ((0, None if clock_s is None else int(clock_s * 1e9)), (8, write_errno)):
+                if value is not None:
+                    os.pwrite(f.fileno(), struct.pack("=q", value), at)
+
+    def reset(self):
+        if self.path is None:
+            self.file()
+            return
+        with open(self.path, "r+b", buffering=0) as f:
+            os.pwrite(f.fileno(), bytes(16), 0)
+
+
+shim = Shim()
+
+
+def preload():
+    """The environment that puts the shim into a daemon: behind a sanitizer's library, which must be first."""
+    linked = subprocess.run(["ldd", DAEMON], capture_output=True, text=True, check=False).stdout
+    sanitizers = re.findall(r"=> (\S*/lib[at]san\S*)", linked)
+    return {"LD_PRELOAD": " ".join(sanitizers + [os.path.join(BUILD, "tests", "fault_shim.so")]), "CREDSWAP_SHIM": shim.file()}
 
 
 def credential(carrier, token):

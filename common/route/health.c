@@ -10,6 +10,7 @@
 #define FIRST_S 5
 #define LONGEST_S 60
 #define RETRY_AFTER_MAX_S 3600
+#define BEHIND_MS 1000 /* between the clocks of two threads */
 #define MEMORY_MS                                                                                  \
     (5 * 60 * 1000) /* a cool-down that begins so soon after the last one's end doubles */
 
@@ -161,9 +162,9 @@ static int64_t until_of(const struct health *h, const struct snap_account *a, st
     const struct entry *e = find(h, a->id, key);
     if (!e || e->c.since_ms < a->cleared_at_ms || now_ms >= e->c.until_ms)
         return 0;
-    /* Nothing rests longer than this; a clock that was set back must not stretch it. */
-    int64_t longest = now_ms + RETRY_AFTER_MAX_S * INT64_C(1000);
-    return e->c.until_ms < longest ? e->c.until_ms : longest;
+    /* It began in a future that the clock has taken back: nobody knows how much of it is left, and
+     * the provider says so if any is. */
+    return now_ms + BEHIND_MS < e->c.since_ms ? 0 : e->c.until_ms;
 }
 
 int64_t health_cool_until(const struct health *h, const struct snap_account *a, struct slice model,

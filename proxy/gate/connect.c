@@ -172,6 +172,11 @@ static void refuse_dial(struct gate *g, enum err e)
         refuse(g, 504, "connection_timeout", "The target did not answer in time.\n",
                "connect_timeout");
         break;
+    case ERR_LIMIT:
+    case ERR_NOMEM:
+        refuse(g, 503, "proxy_internal_error", "The proxy is out of resources.\n",
+               "no_descriptors");
+        break;
     default:
         refuse(g, 502, "connection_refused", "The target could not be reached.\n",
                "connect_refused");

@@ -227,3 +227,23 @@ class Tunnel:
 
     def __exit__(self, *_exc):
         self.close()
+
+
+class Plain:
+    """A connection in clear on which the test says every byte."""
+
+    def __init__(self, address, timeout=20):
+        self.sock = socket.create_connection(address, timeout=timeout)
+        self.reader = Reader(self.sock)
+
+    def send(self, data):
+        self.sock.sendall(data)
+
+    def close(self):
+        self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        self.close()

@@ -211,6 +211,22 @@ RAW = {"raw": raw, "raw-on-head": raw, "bad-status-line": bad_status_line, "1xx-
        "endless-head": endless_head}
 
 
+SPOILED = {"crlf": "\r\nx-injected: 1", "lf": "\nx-injected: 1", "nul": "\0x", "non-ascii": "\u00e9", "space": " x-injected",
+           "long": "x" * 20000}
+EXPIRIES = {"negative-expiry": -5, "zero-expiry": 0, "huge-expiry": 1 << 62, "float-expiry": 1e300, "null-expiry": None}
+
+
+async def endless_body(request):
+    """Chunks without end, slowly enough to outlast any limit of bytes."""
+    conn = request.conn
+    request.status = 200
+    conn.write(conn.head(200, (("Content-Type", "application/json"), ("Transfer-Encoding", "chunked")), request.keep))
+    while True:
+        conn.write(wire(b" " * 16))
+        await conn.drain()
+        await asyncio.sleep(0.05)
+
+
 async def token_fault(cloud, request, rule):
     """Success answers of the token endpoint with something wrong in them."""
     kind = rule.kind.removeprefix("token-")
@@ -219,16 +235,22 @@ async def token_fault(cloud, request, rule):
     if kind == "huge":
         body = b'{"access_token":"ya29.' + b"x" * int(rule.get("bytes", 1 << 20)) + b'","expires_in":3599}'
         return await send(request, json_answer(200, body))
+    if kind == "redirect":
+        return await send(request, json_answer(302, b"{}", (("Location", "https://tunnel.test/token"),)))
+    if kind == "error-200":
+        return await send(request, json_answer(200, b'{"error":"invalid_grant","error_description":"Invalid JWT Signature."}'))
+    if kind == "endless":
+        return await endless_body(request)
     answer = cloud.answer(request)
     if answer.status != 200:
         return await send(request, answer)
     granted = json.loads(answer.body)
-    if kind == "crlf":
-        granted["access_token"] += "\r\nx-injected: 1"
+    if kind in SPOILED:
+        granted["access_token"] += SPOILED[kind]
+    elif kind in EXPIRIES:
+        granted["expires_in"] = EXPIRIES[kind]
     elif kind == "string-expiry":
         granted["expires_in"] = str(granted["expires_in"])
-    elif kind == "negative-expiry":
-        granted["expires_in"] = -5
     elif kind == "empty":
         granted["access_token"] = ""
     elif kind == "no-token":

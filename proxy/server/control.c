@@ -54,9 +54,15 @@ static void over(struct control_conn *c)
     release(c);
 }
 
+/* Each line asked gets a line back, also when there was no memory for what it should say. */
 static void say(struct control_conn *c, const struct sbuf *out)
 {
-    if (!c->is_over)
+    static const char sorry[] = "{\"ok\":false,\"error\":\"credswapd is out of memory\"}\n";
+    if (c->is_over)
+        return;
+    if (out->failed)
+        link_put(c->link, sorry, sizeof sorry - 1);
+    else
         link_put(c->link, out->p, out->n);
 }
 
@@ -79,7 +85,8 @@ static void do_status(struct control_conn *c)
     sbuf_init(&out, 4u << 20);
     sbuf_adds(&out, "{\"ok\":true,\"status\":");
     status_print(c->server, &out);
-    out.n--; /* its newline */
+    if (!out.failed)
+        out.n--; /* its newline */
     sbuf_adds(&out, "}\n");
     say(c, &out);
     sbuf_finish(&out);
@@ -160,15 +167,19 @@ static void do_account(struct control_conn *c, const char *verb, const char *nam
     }
     struct refresh *r = mem_calloc(1, sizeof *r);
     if (!r) {
-        say_error(c, "out of memory");
+        say_error(c, "credswapd is out of memory");
         return;
     }
     r->conn = c;
     r->began_ms = clock_mono_ms();
     (void)slice_copy(slice_sub(a->name, 0, sizeof r->account - 1), r->account, sizeof r->account);
-    c->pending++;
+    if (broker_refresh(c->server->broker, a->id, c->server->box, on_refreshed, r) != ERR_OK) {
+        mem_free(r);
+        say_error(c, "credswapd is out of memory");
+        return;
+    }
+    c->pending++; /* the answer comes by letter, so not before this */
     audit(c, verb, r->account);
-    broker_refresh(c->server->broker, a->id, c->server->box, on_refreshed, r);
 }
 
 static void do_line(struct control_conn *c, struct slice line)

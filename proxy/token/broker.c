@@ -55,10 +55,12 @@ void broker_set_snapshot(struct broker *b, struct snapshot *s)
     mailbox_post(b->mailbox, &l->letter);
 }
 
-void broker_refresh(struct broker *b, int64_t account_id, struct mailbox *m, token_cb cb, void *arg)
+enum err broker_refresh(struct broker *b, int64_t account_id, struct mailbox *m, token_cb cb,
+                        void *arg)
 {
     struct token_wait *w = wait_new(account_id, SLICE(""));
-    CHECK(w != NULL); /* one letter for one keystroke; without it CB would never come */
+    if (!w)
+        return ERR_NOMEM;
     w->letter.deliver = broker_on_wait;
     w->broker = b;
     w->mailbox = m;
@@ -66,6 +68,7 @@ void broker_refresh(struct broker *b, int64_t account_id, struct mailbox *m, tok
     w->cb = cb;
     w->arg = arg;
     mailbox_post(b->mailbox, &w->letter);
+    return ERR_OK;
 }
 
 /* ---- ports ---- */

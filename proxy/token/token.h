@@ -65,9 +65,9 @@ void token_wait_cancel(struct token_wait *w);
 void token_invalidate(struct token_cache *c, const struct snap_account *a, struct token *t);
 
 /** For the console's `refresh` and `test`: mints now whatever is cached; CB on the thread of
- * MAILBOX. */
-void broker_refresh(struct broker *b, int64_t account_id, struct mailbox *m, token_cb cb,
-                    void *arg);
+ * MAILBOX. ERR_NOMEM: CB never comes. */
+enum err broker_refresh(struct broker *b, int64_t account_id, struct mailbox *m, token_cb cb,
+                        void *arg) NODISCARD;
 
 struct broker_stats {
     uint64_t mints, mint_failures, from_store, waits, in_flight;

@@ -419,6 +419,15 @@ class Lab:
                               capture_output=True, timeout=timeout + 10, env=clean_env(**env), check=False)
 
 
+def shim_file(size):
+    """A file of SIZE zero bytes that a daemon maps; gone when the tests are over."""
+    handle, path = tempfile.mkstemp(prefix="credswap-shim-")
+    os.ftruncate(handle, size)
+    os.close(handle)
+    atexit.register(os.unlink, path)
+    return path
+
+
 class Shim:
     """What tests/fault/shim.c does in a daemon that was started with preload()."""
 
@@ -427,10 +436,7 @@ class Shim:
 
     def file(self):
         if self.path is None:
-            handle, self.path = tempfile.mkstemp(prefix="credswap-shim-")
-            os.close(handle)
-            atexit.register(os.unlink, self.path)
-            self.reset()
+            self.path = shim_file(16)
         return self.path
 
     def set(self, clock_s=None, write_errno=None):
@@ -441,11 +447,7 @@ class Shim:
                     os.pwrite(f.fileno(), struct.pack("=q", value), at)
 
     def reset(self):
-        if self.path is None:
-            self.file()
-            return
-        with open(self.path, "r+b", buffering=0) as f:
-            os.pwrite(f.fileno(), bytes(16), 0)
+        self.set(clock_s=0, write_errno=0)
 
 
 shim = Shim()

@@ -236,7 +236,7 @@ static struct reply ask(void)
 static struct reply refresh(void)
 {
     struct reply r = {0};
-    broker_refresh(broker, account->id, w.mailbox, on_reply, &r);
+    assert_int_equal(broker_refresh(broker, account->id, w.mailbox, on_reply, &r), ERR_OK);
     turn_until(&w, &r.calls, 1);
     return r;
 }
@@ -767,7 +767,7 @@ static void refresh_mints_whatever_is_there(void **state)
     assert_string_equal(refresh().failure.reason, "invalid_grant"); /* a person may insist */
     assert_string_equal(ask().token, "ya29.2....");
     struct reply r = {0};
-    broker_refresh(broker, 4711, w.mailbox, on_reply, &r);
+    assert_int_equal(broker_refresh(broker, 4711, w.mailbox, on_reply, &r), ERR_OK);
     turn_until(&w, &r.calls, 1);
     assert_string_equal(r.failure.reason, "no_account");
 }

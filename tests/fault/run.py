@@ -6,7 +6,8 @@ requests  The n-th in work of one kind by a daemon that runs: it may cost what i
           the next one works.  One daemon lives through all n; at the end nothing may be left open or have leaked.
 kill      tests/fault/kill.py, a few rounds.
 
-Nowhere death by a signal, a report of a sanitizer, or a secret.  --full takes every n, --step every N-th of a start.  The builds with assertions read CREDSWAP_FAIL_ALLOC (common/base/mem.c)."""
+Nowhere death by a signal, a report of a sanitizer, or a secret.  --full takes every n; else every N-th of a start,
+and every second in requests, another half with another seed.  The builds with assertions read CREDSWAP_FAIL_ALLOC (common/base/mem.c)."""
 import argparse
 import json
 import os
@@ -104,10 +105,11 @@ class Requests:
         self.counter = harness.shim_file(8)
         self.lab = harness.Lab(accounts=3, claude=False, start=False, env={"CREDSWAP_FAIL_ALLOC": self.counter})
         self.lab.start()
-        self.rpm = 1000
+        self.rpm, self.hosts = 1000, 0
         self.scopes = ["https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/cloud-platform "
                        "https://www.googleapis.com/auth/generative-language.retriever"]
-        self.kinds = {"plain": self.plain, "streamed": self.streamed, "upload": self.upload, "kept": self.kept, "tunnel": self.tunnel,
+        self.kinds = {"plain": self.plain, "streamed": self.streamed, "upload": self.upload, "dial": self.dial,
+                      "host": self.host, "kept": self.kept, "tunnel": self.tunnel,
                       "page": self.page, "gateway": self.gateway, "admin": self.admin, "mint": self.mint, "refused": self.refused,
                       "failover": self.failover, "socket": self.socket, "status": self.status, "edit": self.edit, "reload": self.reload}
 
@@ -142,6 +144,18 @@ class Requests:
 
     def upload(self):
         return self.generate(harness.GENERATE, 700_000, "large")
+
+    def dial(self):
+        """A new connection to the provider."""
+        self.lab.cloud.control("POST", "/close")
+        return self.plain()
+
+    def host(self):
+        """A host that nobody has asked for yet: a leaf for it, a dial, a session of TLS."""
+        self.hosts += 1
+        location = f"asia-south{self.hosts}"
+        return self.check(self.lab.ask(f"{location}-aiplatform.googleapis.com", harness.GENERATE.replace("us-central1", location),
+                                       token=harness.ALICE))
 
     def kept(self):
         """Three on one connection."""
@@ -257,8 +271,10 @@ class Requests:
     def at_rest(self):
         """Nothing is left of all this once the clients are gone."""
         def busy():
-            found = {k: v for k, v in self.lab.metrics().items() if re.search("exchanges_(open|active|running)|gates|connections$|in_flight", k)}
-            return [f"{k} {v}" for k, v in found.items() if v > 0]
+            now = self.lab.metrics()
+            found = {k: now["credswap_" + k] for k in ("connections", "exchanges")}
+            found["busy upstream connections"] = now["credswap_upstream_connections"] - now["credswap_upstream_idle_connections"]
+            return [f"{k} {v}" for k, v in found.items() if v != 0]
         harness.until(lambda: not busy(), 5)
         return busy()
 
@@ -310,7 +326,7 @@ def kills():
 
 def main():
     step = 1 if options.full else options.step
-    parts = {"start": lambda: starts(step), "requests": lambda: requests(max(1, step // 60)), "kill": kills}
+    parts = {"start": lambda: starts(step), "requests": lambda: requests(1 if options.full else 2), "kill": kills}
     passed = failed = 0
     for name, part in parts.items():
         if options.only in (None, name):

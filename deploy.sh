@@ -21,7 +21,9 @@ usage: ./deploy.sh VERB
   demo [--keep]      a proxy on a throw-away store against a fake cloud on loopback, with real requests
   start stop restart status logs
                      the real thing in the background (logs -f follows)
-  test [--quick]     install the test tools, build with sanitizers, run every test (--quick: the inner loop)
+  test [--quick | --full]
+                     install the test tools, build in every way, run every test and check; with --quick what belongs to
+                     each change, with --full everything at its full size and length
   packages [FOR]     install with apt what build (or run, demo, test) needs, and do nothing else
   bench              run the benchmarks and print the table
   clean [--yes]      stop, remove build output and cached tokens; keys, CA and accounts stay
@@ -56,7 +58,7 @@ packages_for() { # build | run | demo | test
   run) echo "$build $run" ;;
   demo) echo "$build $run python3-cryptography" ;;
   test) echo "$build $run python3-cryptography libcmocka-dev clang clang-format clang-tidy cppcheck shellcheck mandoc
-    sqlite3 git zsh fish nghttp2-client procps" ;;
+    sqlite3 git zsh fish nghttp2-client procps valgrind binutils" ;;
   bench) echo "nginx-light haproxy squid-openssl strace procps" ;;
   esac
 }
@@ -729,13 +731,11 @@ TEST_PASSED=0
 TEST_FAILED=0
 TEST_SUMMARY=
 
-# NAME COMMAND...: runs it, counts its "N passed, N failed" (or ctest's own words); no count: the exit status is one test.
-tally() {
-  local name=$1 log=build/test-logs/$1.log status=0 line passed failed start=$SECONDS
-  shift
-  step "$name"
-  "$@" 2>&1 | tee "$log" || status=$?
-  line=$(grep -E '^[0-9]+ passed, [0-9]+ failed|^[0-9]+% tests passed, [0-9]+ tests failed out of [0-9]+' "$log" | tail -n 1 || true)
+# NAME STATUS SECONDS: counts the "N passed, N failed" (or ctest's own words) of a log; no count: the exit status is one test.
+count() {
+  local name=$1 status=$2 line passed failed
+  line=$(grep -E '^[0-9]+ passed, [0-9]+ failed|^[0-9]+% tests passed, [0-9]+ tests failed out of [0-9]+' \
+    "build/test-logs/$name.log" | tail -n 1 || true)
   case $line in
   *"out of "*)
     failed=${line#*passed, } passed=${line##*out of }
@@ -750,11 +750,40 @@ tally() {
     passed=$((status == 0)) failed=0
     ;;
   esac
-  [ $status = 0 ] || [ "$failed" -gt 0 ] || failed=1
+  [ "$status" = 0 ] || [ "$failed" -gt 0 ] || failed=1
   TEST_PASSED=$((TEST_PASSED + passed))
   TEST_FAILED=$((TEST_FAILED + failed))
-  TEST_SUMMARY+=$(printf '%-18s %5d passed %5d failed %6d s' "$name" "$passed" "$failed" $((SECONDS - start)))$'\n'
+  TEST_SUMMARY+=$(printf '%-18s %5d passed %5d failed %6d s' "$name" "$passed" "$failed" "$3")$'\n'
   [ "$failed" = 0 ]
+}
+
+# NAME COMMAND...: runs it here and counts.
+tally() {
+  local name=$1 status=0 start=$SECONDS
+  shift
+  step "$name"
+  "$@" 2>&1 | tee "build/test-logs/$name.log" || status=$?
+  count "$name" "$status" $((SECONDS - start))
+}
+
+# NAME COMMAND...: runs it beside what follows; collect NAME waits, shows and counts. Only for what no clock can disturb.
+beside() {
+  local name=$1
+  shift
+  rm -f "build/test-logs/$name.end"
+  (
+    status=0 start=$SECONDS
+    "$@" >"build/test-logs/$name.log" 2>&1 </dev/null || status=$?
+    echo "$status $((SECONDS - start))" >"build/test-logs/$name.end"
+  ) &
+}
+collect() {
+  local name=$1 status seconds
+  step "$name"
+  wait # one thing is beside at a time
+  cat "build/test-logs/$name.log"
+  read -r status seconds <"build/test-logs/$name.end" || return 1
+  count "$name" "$status" "$seconds"
 }
 
 # Sanitizers of gcc 12 want a fixed memory layout on recent kernels.
@@ -766,40 +795,92 @@ fixed_layout() {
   fi
 }
 
-run_ctest() { fixed_layout ctest --test-dir build/debug --output-on-failure -j "$JOBS" --no-tests=error; }
-run_e2e() { # PRESET [--quick]
+run_ctest() { # BUILD
+  fixed_layout ctest --test-dir "build/$1" --output-on-failure -j "$JOBS" --no-tests=error
+}
+run_e2e() { # PRESET [--quick] [NAME...]
   local preset=$1
   shift
   CREDSWAP_BUILD=build/$preset fixed_layout "$PYTHON" tests/e2e/run.py --jobs "$JOBS" "$@"
 }
 
+# NAME PRESET OPTION...: the preset with other options, in build/NAME.
+build_variant() {
+  local name=$1 preset=$2
+  shift 2
+  [ -f "build/$name/build.ninja" ] || cmake --preset "$preset" -B "build/$name" "$@" >"build/configure-$name.log" 2>&1 || {
+    tail -n 30 "build/configure-$name.log"
+    return 1
+  }
+  cmake --build "build/$name" -j "$JOBS"
+}
+# The release build, where what the optimizer says about the whole program is an error too.
+build_strict() { build_variant strict release -DCMAKE_EXE_LINKER_FLAGS=-Werror; }
+# Leaks are left to AddressSanitizer: gcc 12 takes each object that is handed on inside another for one.
+build_fanalyzer() {
+  build_variant fanalyzer release -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_C_FLAGS=-fanalyzer -Wno-analyzer-malloc-leak"
+}
+build_coverage() {
+  build_variant coverage debug -DCREDSWAP_SANITIZE= "-DCMAKE_C_FLAGS=--coverage -fprofile-update=atomic" || return 1
+  find build/coverage -name '*.gcda' -delete
+}
+
+# Every way of building. Two cores are busy with it, so what only computes goes beside.
+test_builds() {
+  beside analyze tests/lint/analyze.sh build/debug
+  tally build-clang build_preset clang credswapd credswap || true
+  tally build-release build_strict || true
+  tally fanalyzer build_fanalyzer || true
+  collect analyze || true
+  beside cost "$PYTHON" tests/cost/run.py --build build/strict
+  tally release "$PYTHON" tests/release.py build/strict || true
+  tally build-coverage build_coverage || true
+  tally build-tsan build_preset tsan credswapd credswap || true
+  collect cost || true
+}
+
+# What the clock can disturb: nothing runs beside.
+test_runs() { # SIZE
+  local slow=test_load.Weights # beyond the quick ones the test with the most threads at work
+  tally ctest-coverage run_ctest coverage || true
+  tally coverage "$PYTHON" tests/coverage.py build/coverage || true
+  if [ "$1" = full ]; then
+    tally fault fixed_layout "$PYTHON" tests/fault/run.py --build build/debug --step 7 || true
+    tally e2e-tsan run_e2e tsan || true
+  else
+    tally fault fixed_layout "$PYTHON" tests/fault/run.py --build build/debug --step 61 || true
+    tally e2e-tsan run_e2e tsan --quick || true
+    tally e2e-tsan-load run_e2e tsan $slow || true
+  fi
+}
+
 cmd_test() {
-  local quick=false
+  local size=normal
   case ${1-} in
   '') ;;
-  --quick) quick=true ;;
+  --quick) size=quick ;;
+  --full) size=full && export CREDSWAP_FULL=1 ;;
   *) usage >&2 && exit 64 ;;
   esac
   need_packages test
   mkdir -p build/test-logs
-  tally build-debug build_preset debug && {
-    tally ctest run_ctest || true
-    if $quick; then
+  trap 'jobs -p | xargs -r kill 2>/dev/null || true' EXIT
+  beside lint "$PYTHON" tests/lint/run.py
+  tally build-debug build_preset debug || true
+  collect lint || true
+  [ $size = quick ] || test_builds
+  if [ -x build/debug/credswapd ]; then
+    tally ctest run_ctest debug || true
+    if [ $size = quick ]; then
       tally e2e-asan run_e2e debug --quick || true
     else
       tally e2e-asan run_e2e debug || true
+      test_runs $size
     fi
-  }
-  $quick || tally fault fixed_layout "$PYTHON" tests/fault/run.py --build build/debug --step 61 || true
-  tally lint "$PYTHON" tests/lint/run.py || true
-  if ! $quick; then
-    tally analyze tests/lint/analyze.sh build/debug || true
-    tally build-tsan build_preset tsan credswapd credswap && {
-      tally e2e-tsan run_e2e tsan --quick || true
-    }
   fi
   step "summary"
   printf '%s' "$TEST_SUMMARY"
+  say "in $((SECONDS / 60)) min"
   say "$TEST_PASSED passed, $TEST_FAILED failed"
   [ $TEST_FAILED = 0 ]
 }

@@ -5,12 +5,11 @@ import re
 LINE = re.compile(r"(c?)(ob|fn)=\((\d+)\)(?: (.*))?$")
 
 
-def self_costs(path, without):
-    """Counter of (object, function) -> instructions. What the function WITHOUT took, with all that it called, stands
-    there once more as a negative number, so that the sum does not contain it."""
+def self_costs(path):
+    """Counter of (object, function) -> instructions."""
     costs, names = collections.Counter(), {"ob": {}, "fn": {}}
     now = {"ob": "", "fn": ""}
-    is_call, called_now = False, ""
+    is_call = False
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
             line = line.rstrip("\n")
@@ -21,14 +20,10 @@ def self_costs(path, without):
                     names[kind][number] = name
                 if not called:
                     now[kind] = names[kind][number]
-                elif kind == "fn":
-                    called_now = names[kind][number]
             elif line.startswith("calls="):
                 is_call = True  # the next line is what the called function took: counted there
             elif line[:1] in "0123456789+-*" and line:
                 if not is_call:
                     costs[now["ob"].rsplit("/", 1)[-1], now["fn"]] += int(line.split()[-1])
-                elif called_now.split(".")[0] == without:
-                    costs["", without] -= int(line.split()[-1])
                 is_call = False
     return costs

@@ -3,7 +3,8 @@
 
 A release build runs under callgrind between a client and an origin in lock step (peers.py). A base run does a little of
 everything; one run more for each mode does N units more. The difference between the worker threads, divided by N, is
-the cost of a unit: start and end are not in it, nor what the clock starts. The kernel is not counted either.
+the cost of a unit: start and end are not in it. Meanwhile time stands still for the worker (still.c): what it does once
+a second is not in it either, nor is the kernel.
 """
 import argparse
 import collections
@@ -33,7 +34,7 @@ TOLERANCE = 0.05
 PINNED = {"OPENSSL_ia32cap": "0x1ed8220b078bffff:0x0",
           "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-AVX,-AVX_Fast_Unaligned_Load,-ERMS,-FSRM,-SSE4_2,-SSSE3"}
 
-CLOCK = "on_tick"  # the loop's timer: runs by the clock, not by the request, so it is not counted
+STILL = "still.so"
 
 options = None
 
@@ -55,7 +56,8 @@ def start(lab, out):
     lab.daemon = subprocess.Popen(
         ["valgrind", "--quiet", "--tool=callgrind", "--separate-threads=yes", "--callgrind-out-file=" + out,
          harness.DAEMON, "--config", lab.conf], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, env={**lab.env, **PINNED}, cwd=lab.dir, preexec_fn=harness.die_with_parent)
+        stderr=subprocess.PIPE, cwd=lab.dir, preexec_fn=harness.die_with_parent,
+        env={**lab.env, **PINNED, "LD_PRELOAD": os.path.join(harness.shared_keys(), STILL), "CREDSWAP_STILL": lab.path("still")})
     deadline = time.monotonic() + 120
     while lab.daemon.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(FileNotFoundError):
@@ -64,6 +66,11 @@ def start(lab, out):
         time.sleep(0.1)
     lab.daemon.kill()
     raise SystemExit("the daemon did not start: " + lab.daemon.stderr.read().decode()[-2000:])
+
+
+def hold_time(lab, is_still):
+    with open(lab.path("still"), "r+b") as file:
+        file.write(bytes([is_still]))
 
 
 def drive(lab, origin, units):
@@ -98,14 +105,18 @@ def count(name, units):
     with contextlib.closing(origin):
         try:
             out = lab.path("callgrind")
+            with open(lab.path("still"), "wb") as file:
+                file.write(b"\0")
             start(lab, out)
+            hold_time(lab, True)
             drive(lab, origin, units)
+            hold_time(lab, False)
             lab.daemon.send_signal(signal.SIGTERM)
             said = lab.daemon.communicate(timeout=120)[1].decode(errors="replace")
             if lab.daemon.returncode != 0 or origin.strangers:
                 raise SystemExit(f"status {lab.daemon.returncode}, {origin.strangers} requests without a real token: {said[-2000:]}")
             lab.daemon = None
-            costs = [profile_text.self_costs(path, CLOCK) for path in glob.glob(out + "-*")]
+            costs = [profile_text.self_costs(path) for path in glob.glob(out + "-*")]
             if options.keep:
                 for path in glob.glob(out + "-*"):
                     shutil.copy(path, os.path.join(options.keep, f"{name}.{path.rsplit('-', 1)[1]}"))
@@ -123,7 +134,7 @@ def measure():
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         counted = dict(zip(runs, pool.map(count, runs, runs.values())))
     return {mode: collections.Counter({k: (v - counted["base"][k]) / n for k, v in counted[mode].items()
-                                       if v != counted["base"][k]}) for mode, n in MORE.items()}
+                                       if v != counted["base"][k] and k[0] != STILL}) for mode, n in MORE.items()}
 
 
 def toolchain():
@@ -153,7 +164,7 @@ def update(key, totals):
 def by_object(costs):
     objects = collections.Counter()
     for (name, _), n in costs.items():
-        objects[re.sub(r"[-.](so|\d).*", "", name) or "(the clock)"] += n
+        objects[re.sub(r"[-.](so|\d).*", "", name) or "?"] += n
     return ", ".join(f"{name} {n:,.0f}" for name, n in objects.most_common(6))
 
 
@@ -175,7 +186,8 @@ def main():
     if options.keep:
         os.makedirs(options.keep, exist_ok=True)
     import harness
-    harness.shared_keys()
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", os.path.join(harness.shared_keys(), STILL),
+                    os.path.join(HERE, "still.c")], check=True)
     costs = measure()
     totals = {mode: round(sum(c.values())) for mode, c in costs.items()}
     key, failed = toolchain(), 0

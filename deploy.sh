@@ -864,7 +864,7 @@ cmd_test() {
   esac
   need_packages test
   mkdir -p build/test-logs
-  trap 'jobs -p | xargs -r kill 2>/dev/null || true' EXIT
+  trap 'jobs -p | xargs -r -n 1 pkill -TERM -P || true' EXIT # what runs beside ends with us
   beside lint "$PYTHON" tests/lint/run.py
   tally build-debug build_preset debug || true
   collect lint || true

@@ -845,7 +845,7 @@ test_runs() { # SIZE
   tally ctest-coverage run_ctest coverage || true
   tally coverage "$PYTHON" tests/coverage.py build/coverage || true
   if [ "$1" = full ]; then
-    tally fault fixed_layout "$PYTHON" tests/fault/run.py --build build/debug --step 7 || true
+    tally fault fixed_layout "$PYTHON" tests/fault/run.py --build build/debug --full || true
     tally e2e-tsan run_e2e tsan || true
   else
     tally fault fixed_layout "$PYTHON" tests/fault/run.py --build build/debug --step 61 || true

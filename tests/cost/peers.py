@@ -127,7 +127,7 @@ class Client:
                  f"Content-Length: {length}\r\n\r\n".encode() + b'{"contents":"%s"}' % (b"q" * (length - 15)))
         answer = self.until(is_whole)
         if not answer.startswith(b"HTTP/1.1 200"):
-            raise ConnectionError(answer[:300].decode("latin-1"))
+            raise ConnectionError(answer[:600].decode("latin-1"))
         return answer
 
     def close(self):

@@ -35,6 +35,10 @@ PINNED = {"OPENSSL_ia32cap": "0x1ed8220b078bffff:0x0",
           "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-AVX,-AVX_Fast_Unaligned_Load,-ERMS,-FSRM,-SSE4_2,-SSSE3"}
 
 STILL = "still.so"
+# callgrind on a busy machine is slow: no time limit of the daemon may decide what is counted.
+CONF = {"run": {"workers": 1, "seed": 1, "drain_timeout": 1}, "oauth": {"timeout": 300},
+        "upstream": {"connect_timeout": 600, "keepalive": 86400},
+        "limits": {"header_timeout": 3600, "idle_timeout": 86400}}
 
 options = None
 
@@ -101,7 +105,7 @@ def count(name, units):
     import profile_text
     origin = peers.Origin(os.path.join(harness.shared_keys(), "server-google.pem"))
     lab = harness.Lab(accounts=1, claude=False, start=False, connect_to=[f"{harness.VERTEX}:443:127.0.0.1:{origin.port}"],
-                      conf={"run": {"workers": 1, "seed": 1, "drain_timeout": 1}})
+                      conf=CONF)
     with contextlib.closing(origin):
         try:
             out = lab.path("callgrind")
@@ -109,7 +113,10 @@ def count(name, units):
                 file.write(b"\0")
             start(lab, out)
             hold_time(lab, True)
-            drive(lab, origin, units)
+            try:
+                drive(lab, origin, units)
+            except OSError as error:
+                raise SystemExit(f"{error}\n{lab.output()[-3000:]}") from None
             hold_time(lab, False)
             lab.daemon.send_signal(signal.SIGTERM)
             said = lab.daemon.communicate(timeout=120)[1].decode(errors="replace")

@@ -2,6 +2,8 @@
 import base64
 import contextlib
 import json
+import socket
+import ssl
 import threading
 import time
 
@@ -238,6 +240,89 @@ class Reuse(AnswerCase):
             self.assertStatus(tunnel.reader.response(), 413)
         self.cloud.heal()
         self.next_is_right()
+
+
+class Truncation(AnswerCase):
+    """A cut must be seen by clients of every kind: a reset or a TLS end without close_notify, never a clean end."""
+
+    CUTS = {"no last chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+            "bad chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n",
+            "short body": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", "until close": b"HTTP/1.1 200 OK\r\n\r\nhalf",
+            "1.0 until close": b"HTTP/1.0 200 OK\r\n\r\nhalf", "1.0 short": b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nhalf"}
+
+    def ending(self, version, tls):
+        """(all bytes, "clean" or "cut") of an answer to a client of VERSION."""
+        path = GENERATE if tls else "/vertex" + GENERATE
+        data = client.request("POST", path, VERTEX if tls else f"127.0.0.1:{self.lab.port}", bearer(ALICE), BODY, version=version)
+        if tls:
+            with self.lab.tunnel(tls=False, timeout=8) as tunnel:
+                sock = client.trusting(self.lab.ca).wrap_socket(tunnel.sock, server_hostname=VERTEX, suppress_ragged_eofs=False)
+        else:
+            sock = socket.create_connection(("127.0.0.1", self.lab.port), timeout=8)
+        got = b""
+        with sock:
+            sock.sendall(data)
+            try:
+                while piece := sock.recv(65536):
+                    got += piece
+            except (ConnectionError, ssl.SSLError):
+                return got, "cut"
+        return got, "clean"
+
+    def test_no_clean_end(self):
+        for name, data in self.CUTS.items():
+            for version in ("HTTP/1.1", "HTTP/1.0"):
+                for tls in (True, False):
+                    with self.subTest(cut=name, version=version, tls=tls):
+                        self.cloud.fail("raw", data=coded(data), how="fin")
+                        got, end = self.ending(version, tls)
+                        self.assertIn(b" 200 ", got[:40])
+                        self.assertEqual(end, "cut", got)
+                        self.assertNotIn(b"\r\n0\r\n", got)
+
+    def test_a_whole_answer_ends_clean(self):
+        for tls in (True, False):
+            self.cloud.fail("raw", data=coded(b"HTTP/1.1 200 OK\r\n\r\nwhole"), how="close")
+            got, end = self.ending("HTTP/1.0", tls)
+            self.assertEqual((got[-5:], end), (b"whole", "clean"))
+
+
+class Injection(AnswerCase):
+    """No value that comes from elsewhere begins a new line of a head."""
+
+    def test_model_and_query_with_line_ends(self):
+        for path in (GENERATE.replace("gemini-2.5-pro", "gemini%0d%0aX-Evil:%20evil"), GENERATE + "?alt=%0d%0aX-Evil:%20evil&%0aX-Evil=1",
+                     GENERATE.replace("client-project", "p%0d%0aX-Evil:evil"), GENERATE.replace("us-central1", "us%0d%0aX-Evil:evil"),
+                     GENERATE.replace("gemini-2.5-pro", "gemini%00evil"), GENERATE.replace("gemini-2.5-pro", "%E5%98%8A%E5%98%8DX-Evil")):
+            with self.subTest(path=path):
+                self.cloud.reset()
+                response = self.ask(path=path)
+                self.assertNotIn("x-evil", dict(response.headers))
+                for row in self.upstream():
+                    self.assertEqual([n for n, _ in row["headers"] if n.startswith("x-evil")], [])
+                self.assertEqual(self.cloud.violations("malformed"), [])
+
+    def test_a_token_with_line_ends_is_no_token(self):
+        self.cloud.expire()
+        self.cloud.fail("401", host=VERTEX, times=1)
+        self.cloud.fail("token-crlf", times=-1)
+        response = self.ask()
+        self.assertOwnError(response, 503, "vertex")
+        for row in self.upstream():
+            self.assertEqual([n for n, _ in row["headers"] if n == "x-injected"], [])
+        self.cloud.heal()
+        self.assertTrue(until(lambda: self.lab.cs("account", "refresh", "acct-1", status=None).returncode == 0, 5))
+        self.assertTrue(until(lambda: self.ask().status == 200, 5))
+
+    def test_keys_and_names_with_line_ends_are_refused(self):
+        add = ("account", "add", "--kind", "api-key", "--host", "api.anthropic.com", "--name")
+        for name, key in (("evil", "sk-ant\r\nX-Evil: evil"), ("evil", "sk-ant\nx"), ("evil", "sk ant"), ("e\r\nX: y", "sk-ant-good-0123456789"),
+                          ("evil", "sk-ant-\x01"), ("evil", "sk-ant-\u00e4")):
+            with self.subTest(name=name, key=key):
+                done = self.lab.cs(*add, name, "-", stdin=key, status=None)
+                self.assertNotEqual(done.returncode, 0, done.stdout)
+                self.assertNotIn("sk-ant", done.stderr + done.stdout)
+        self.assertEqual([r["name"] for r in self.lab.query("select name from account")], ["acct-1"])
 
 
 class Stalls(AnswerCase):

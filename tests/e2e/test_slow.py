@@ -11,7 +11,7 @@ import time
 
 import answers
 import client
-from harness import ALICE, BODY, GENERATE, VERTEX, LabCase, slow, until
+from harness import ALICE, BODY, GENERATE, VERTEX, Lab, LabCase, slow, until
 
 BEARER = [("authorization", "Bearer " + ALICE)]
 WANTED = answers.expected("gemini", "gemini-2.5-pro", BODY)
@@ -187,6 +187,13 @@ class Unread(SlowCase):
 
     LAB = {**SlowCase.LAB, "conf": {**SlowCase.LAB["conf"], "limits": {"header_timeout": 30, "idle_timeout": 30}, "upstream": {"read_timeout": 30}}}
     MANY = 30
+
+    @classmethod
+    def setUpClass(cls):
+        cls.target = socket.create_server(("127.0.0.1", 0))
+        cls.addClassCleanup(cls.target.close)
+        cls.lab = Lab(connect_to=[f"flood.test:443:127.0.0.1:{cls.target.getsockname()[1]}"], **cls.LAB)
+
     BOUND = (256 + 64) * KIB  # of the one direction that is full, and the connection itself
 
     def assertBounded(self, open_one, least=30 * KIB):
@@ -233,6 +240,19 @@ class Unread(SlowCase):
                     tunnel.send(b"z" * 65536)
             return tunnel
         self.assertBounded(open_one)
+
+    def test_tunnels(self):
+        def flood(conn):
+            with conn, contextlib.suppress(OSError):
+                while True:
+                    conn.sendall(b"t" * 65536)
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=flood, args=(self.target.accept()[0],), daemon=True).start()
+        threading.Thread(target=serve, daemon=True).start()
+        self.assertBounded(lambda: self.lab.tunnel("flood.test", tls=False), 4 * KIB)
 
     def test_heads_in_the_making(self):
         def open_one():

@@ -172,6 +172,16 @@ static const char *bad_byte(const char *line, size_t n, const char *cr_word)
     return cr ? cr_word : NULL;
 }
 
+/* N bytes of a line, with its LF when IS_WHOLE. */
+static const char *check_bytes(const char *line, size_t n, bool is_whole, const char *cr_word)
+{
+    size_t length = is_whole ? n - 1 : n;
+    const char *reason = length ? bad_byte(line, length, cr_word) : NULL;
+    if (!reason && is_whole && (length == 0 || line[length - 1] != '\r'))
+        reason = "bare_lf";
+    return reason;
+}
+
 enum h1_scan h1_scan_head(enum role role, const char *p, size_t n, size_t *from, size_t *ret_len,
                           struct fault *fault)
 {
@@ -183,12 +193,10 @@ enum h1_scan h1_scan_head(enum role role, const char *p, size_t n, size_t *from,
             if (!fits)
                 return bad(fault, 400, "start_line");
         }
-        const char *lf = memchr(p + at, '\n', n - at), *reason = NULL;
+        const char *lf = memchr(p + at, '\n', n - at);
         size_t end = lf ? (size_t)(lf - p) : n;
-        if (end > at)
-            reason = bad_byte(p + at, end - at, at ? "bare_cr" : first_line_word(role));
-        if (!reason && lf && (end == at || p[end - 1] != '\r'))
-            reason = "bare_lf";
+        const char *reason = check_bytes(p + at, end + (lf != NULL) - at, lf != NULL,
+                                         at ? "bare_cr" : first_line_word(role));
         if (reason && check_part(role, p, began, at, fault) == H1_BAD)
             return H1_BAD; /* the first fault is told, however the bytes came */
         if (reason)

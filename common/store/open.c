@@ -308,7 +308,10 @@ enum err store_follow(struct store **s, struct errmsg *msg)
         return ERR_OK;
     /* Nothing is made: an empty store would drive all clients out. */
     enum err e = store_open(old->path, old->flags & ~(unsigned)STORE_CREATE, &next, msg);
-    if (e == ERR_OK && next->schema == 0)
+    if (e != ERR_OK)
+        return e;
+    CHECK(next);
+    if (next->schema == 0)
         e = err_set(msg, ERR_NOT_FOUND, "store %s: the file is empty; restore a backup", old->path);
     if (e == ERR_OK && !(next->flags & STORE_READ_ONLY))
         e = store_migrate(next, msg);

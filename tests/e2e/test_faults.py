@@ -47,10 +47,9 @@ class Descriptors(LabCase):
                 box["events"] = repr(error)
         thread = threading.Thread(target=stream)
         with lab.tunnel() as kept:
-            self.assertStatus(kept.ask("POST", GENERATE, BODY, BEARER), 200)
             thread.start()
-            self.assertTrue(self.cloud.wait(lambda c: c.stats()["counts"] or c.log(VERTEX), 5))
-            time.sleep(0.5)
+            self.assertTrue(self.cloud.wait(lambda c: [r for r in c.log(VERTEX) if r["sent"]], 5))
+            self.assertStatus(kept.ask("POST", GENERATE, BODY, BEARER), 200)  # its connection to the provider is free again, and stays
             with lab.tunnel("tunnel.test", tls=False) as blind, lab.tunnel(GEMINI) as other:
                 hard = self.limit(self.count() + 20)
                 crowd = [socket.create_connection(("127.0.0.1", lab.port), timeout=5) for _ in range(60)]

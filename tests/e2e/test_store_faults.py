@@ -1,6 +1,7 @@
 """What becomes of the store while requests run: locked, full, read-only, gone, overwritten, newer.  None of it is a request's concern."""
 import contextlib
 import errno
+import functools
 import os
 import sqlite3
 import statistics
@@ -8,6 +9,7 @@ import subprocess
 import threading
 import time
 
+import client
 import pki
 from harness import ALICE, BODY, CONSOLE, GENERATE, LabCase, clean_env, preload, shim, until
 
@@ -16,13 +18,27 @@ LATE_S = 0.05  # no request waits longer for SQLite
 
 
 class Watch:
-    """Asks without end from two threads, one on a kept connection and one on new ones; keeps how long each took."""
+    """Asks without end from two threads, one on a kept connection and one on new ones; keeps how long each took.  A third asks
+    the cloud without the proxy: when that is late too, the machine is."""
 
     def __init__(self, lab):
         self.lab = lab
-        self.took, self.wrong = [], []
+        self.took, self.wrong, self.without = [], [], []
         self.over = threading.Event()
         self.threads = [threading.Thread(target=self.run, args=(keep,)) for keep in (True, False)]
+        self.threads.append(threading.Thread(target=self.compare))
+
+    def compare(self):
+        cloud = client.Plain(("127.0.0.1", self.lab.cloud.port))
+        cloud.sock = client.trusting(self.lab.cloud.ca).wrap_socket(cloud.sock, server_hostname="tunnel.test")
+        cloud.reader = client.Reader(cloud.sock)
+        while not self.over.is_set():
+            begin = time.monotonic()
+            cloud.send(client.request("POST", "/echo", "tunnel.test", body=BODY))
+            cloud.reader.response()
+            self.without.append(time.monotonic() - begin)
+            time.sleep(0.005)
+        cloud.close()
 
     def run(self, keep):
         tunnel = None
@@ -55,6 +71,24 @@ class Watch:
             thread.join()
 
 
+class Late(AssertionError):
+    """Requests were slower than they should be; a machine with much else to do may be the reason."""
+
+
+def timed(test):
+    """What SQLite makes wait waits each time: a test that was only Late is tried again, twice."""
+    @functools.wraps(test)
+    def run(self):
+        for _ in range(2):
+            try:
+                return test(self)
+            except Late:
+                shim.reset()
+                self.lab.fresh()
+        return test(self)
+    return run
+
+
 class Faults(LabCase):
     LAB = {"accounts": 2, "claude": False, "env": preload()}
     FRESH = True
@@ -77,13 +111,21 @@ class Faults(LabCase):
             time.sleep(seconds)
         self.assertEqual(before.wrong, [])
         self.assertEqual(during.wrong[:3], [])
-        self.assertGreater(len(during.took), 10)
+        self.asked = len(before.took) + len(during.took)
+        self.compare(before, during)
+
+    @staticmethod
+    def compare(before, during):
         limit = max(before.took) + LATE_S
         late = [t for t in during.took if t > limit]
-        self.assertLessEqual(len(late), max(2, len(during.took) // 50), (limit, late))
-        self.assertLess(statistics.median(during.took), statistics.median(before.took) + LATE_S)
-        self.assertLess(max(during.took), max(before.took) + 1.0)
-        self.asked = len(before.took) + len(during.took)
+        machine = sum(t > max(before.without) + LATE_S / 2 for t in during.without)
+        if len(late) > max(2, len(during.took) // 50) + 2 * machine:
+            raise Late(f"more than {limit:.3f} s: {late}; {machine} without the proxy, too")
+        if statistics.median(during.took) > statistics.median(before.took) + LATE_S or len(during.took) < 10:
+            raise Late(f"{len(during.took)} requests took {statistics.median(during.took):.3f} s, "
+                       f"{statistics.median(before.took):.3f} s before")
+        if max(during.took) > max(before.took) + max(during.without) + 1.0:
+            raise Late(f"one took {max(during.took):.3f} s")
 
     def edit(self, *statuses, conf=None):
         """An edit by the console that must be refused in one line of words."""
@@ -126,6 +168,7 @@ class Faults(LabCase):
         self.lab.cs("client", "set", "alice", "state=on")
         self.assertTrue(until(lambda: self.lab.ask(token=ALICE).status == 200, 3))
 
+    @timed
     def test_locked_for_seconds(self):
         with contextlib.closing(sqlite3.connect(self.lab.path("credswap.db"), timeout=5, isolation_level=None)) as db:
             with self.unhurt():
@@ -172,10 +215,12 @@ class Faults(LabCase):
             subprocess.run(["umount", "-l", folder], check=False)
             os.rmdir(folder)
 
+    @timed
     def test_a_disk_that_turned_read_only(self):
         with self.other_folder(["--bind", "{store}", "{folder}"], ["-o", "remount,ro,bind", "{folder}"]):
             self.disk(errno.EROFS, "read-only", (77,))
 
+    @timed
     def test_a_full_disk(self):
         with self.other_folder(["-t", "tmpfs", "-o", "size=3m,mode=0700", "tmpfs", "{folder}"]) as folder:
             with open(self.lab.path("credswap.db"), "rb") as f:
@@ -185,6 +230,7 @@ class Faults(LabCase):
                     f.write(bytes(4096))
             self.disk(errno.ENOSPC, "full", (74,))
 
+    @timed
     def test_a_disk_with_errors(self):
         self.console_conf = None
         with self.unhurt():
@@ -206,6 +252,7 @@ class Faults(LabCase):
         self.lab.cs("backup", copy)
         return copy
 
+    @timed
     def test_deleted_before_the_first_token(self):
         copy = self.copy_store()
         self.delete_store()
@@ -219,6 +266,7 @@ class Faults(LabCase):
             self.lab.cs("restore", copy, "--yes")
         self.assertHealed(is_another=True)
 
+    @timed
     def test_garbage_in_its_place_and_a_backup_put_back(self):
         copy = self.copy_store()
         with self.unhurt():
@@ -235,6 +283,7 @@ class Faults(LabCase):
             os.rename(copy, self.lab.path("credswap.db"))
         self.assertHealed(is_another=True)
 
+    @timed
     def test_overwritten_in_place_and_a_backup_put_back(self):
         copy = self.copy_store()
         with self.unhurt():
@@ -249,6 +298,7 @@ class Faults(LabCase):
         self.assertTrue(until(lambda: self.lab.page("/readyz", self.lab.admin)[0] == 200, 8), self.lab.output()[-1500:])
         self.assertEditsAct()
 
+    @timed
     def test_a_newer_schema_appears(self):
         version = self.lab.sql("pragma user_version")[0]
         with self.unhurt():

@@ -235,7 +235,9 @@ static void one_daemon_for_a_store(void **state)
 {
     struct fix *f = *state;
     int a = -1, b = -1;
+    assert_false(store_is_served(f->path));
     assert_ok(f, store_lock_daemon(f->path, &a, &f->msg));
+    assert_true(store_is_served(f->path));
     assert_err(f, ERR_BUSY, store_lock_daemon(f->path, &b, &f->msg));
     char pid[32];
     snprintf(pid, sizeof pid, "process %d", (int)getpid());
@@ -315,6 +317,57 @@ static void a_read_only_connection_writes_nothing(void **state)
     store_close(s);
 }
 
+static void another_file_at_the_path_is_followed(void **state)
+{
+    struct fix *f = *state;
+    char bak[256];
+    snprintf(bak, sizeof bak, "%s/b.db", f->dir);
+    struct store *reader = NULL, *before;
+    int64_t id = 0;
+    add_account(f, "old");
+    assert_ok(f, store_backup(f->s, bak, &f->msg));
+    assert_ok(f, store_open(f->path, STORE_READ_ONLY, &reader, &f->msg));
+    add_account(f, "lost");
+
+    before = reader;
+    assert_ok(f, store_follow(&reader, &f->msg));
+    assert_ptr_equal(reader, before); /* nothing has moved */
+
+    assert_int_equal(unlink(f->path), 0);
+    assert_err(f, ERR_NOT_FOUND, store_follow(&reader, &f->msg));
+    assert_err(f, ERR_NOT_FOUND, store_follow(&f->s, &f->msg));
+    assert_int_equal(access(f->path, F_OK), -1); /* and nothing was made */
+    assert_ok(f, account_id(reader, SLICE("lost"), &id, &f->msg));
+
+    int fd = open(f->path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    assert_true(fd >= 0);
+    assert_true(store_follow(&reader, &f->msg) != ERR_OK); /* an empty file is no store */
+    assert_err(f, ERR_NOT_FOUND, store_follow(&f->s, &f->msg));
+    assert_int_equal(write(fd, "nonsense", 8), 8);
+    close(fd);
+    assert_true(store_follow(&reader, &f->msg) != ERR_OK);
+    assert_ptr_equal(reader, before);
+    assert_ok(f, account_id(reader, SLICE("lost"), &id, &f->msg));
+
+    assert_int_equal(rename(bak, f->path), 0);
+    assert_ok(f, store_follow(&reader, &f->msg));
+    assert_ok(f, store_follow(&f->s, &f->msg));
+    assert_ok(f, account_id(reader, SLICE("old"), &id, &f->msg));
+    assert_err(f, ERR_NOT_FOUND, account_id(reader, SLICE("lost"), &id, &f->msg));
+    add_account(f, "new");
+    assert_ok(f, account_id(reader, SLICE("new"), &id, &f->msg));
+    store_close(reader);
+}
+
+static void a_schema_that_became_newer_is_noticed(void **state)
+{
+    struct fix *f = *state;
+    assert_ok(f, store_check_schema(f->s, &f->msg));
+    assert_int_equal(shell(f, "PRAGMA user_version = 999"), SQLITE_OK);
+    assert_err(f, ERR_SCHEMA, store_check_schema(f->s, &f->msg));
+    assert_non_null(strstr(f->msg.text, "999"));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, fix_setup, fix_teardown)
@@ -331,6 +384,8 @@ int main(void)
         T(a_locked_store_says_by_whom),
         T(a_backup_comes_back),
         T(a_read_only_connection_writes_nothing),
+        T(another_file_at_the_path_is_followed),
+        T(a_schema_that_became_newer_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

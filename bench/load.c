@@ -1,6 +1,9 @@
 /* The benchmark's client: one thread, through CONNECT on a proxy or (-d) straight to a TLS server.
  * It drives one mode for some seconds, reads the CPU time of the proxy's process tree at both ends
- * of the window, and prints one line of name=value. Nothing is printed when the proxy failed. */
+ * of the window, and prints one line of name=value. Nothing is printed when the proxy failed.
+ * Every body is compared with the pattern, every event with its number. */
+#include "pattern.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
@@ -23,10 +26,13 @@ enum {
     SLOTS_MAX = 16000,
     TREE_MAX = 64,
     POST_BYTES = 1024,
-    UP_BYTES = 16 << 20,
+    RECORD_BYTES = 16384,
+    BULK_BYTES = 16 << 20,
+    SCRATCH_BYTES = 65536,
+    ABORT_STEPS = 40,   /* an aborted connection makes fewer */
     OPENING_MAX = 16,   /* handshakes at once while connections are built up */
     IDLE_WARM = 16,     /* connections before the first look at memory */
-    READY_SECONDS = 20, /* until all connections have had an answer */
+    READY_SECONDS = 20, /* without one more connection that had an answer */
     ERRORS_MAX = 20,
 };
 
@@ -41,6 +47,9 @@ enum mode {
     UP,
     SSE,
     IDLE,
+    UNREAD, /* the answer's head is read, nothing of its body */
+    STALL,  /* the provider reads nothing of the upload */
+    ABORT,  /* connections are left at any moment, half of them by a reset */
     MODES
 };
 
@@ -55,6 +64,9 @@ static const struct {
     [UP] = {"up", "up", 4},
     [SSE] = {"sse", "sse", 200},
     [IDLE] = {"idle", "small", 1000},
+    [UNREAD] = {"unread", "down", 64},
+    [STALL] = {"stall", "stall", 64},
+    [ABORT] = {"abort", "down", 8},
 };
 
 enum state {
@@ -75,11 +87,14 @@ struct slot {
     SSL_SESSION *session;
     char head[4096];
     size_t head_len, sent;
-    uint64_t up_left, body_left;
+    uint64_t up_at, body_at, body_left;
     int64_t begun;
-    int stamp_digits; /* of an event's time; -1: no @ yet */
+    int stamp_digits; /* of an event's time and number; -1: no @ yet */
     int64_t stamp;
-    bool is_up; /* has had an answer */
+    unsigned number, event; /* read now; to come next */
+    char tail[5];           /* of a chunked answer */
+    unsigned steps_left;    /* of a connection that will be aborted */
+    bool is_up;             /* has had an answer */
 };
 
 static struct options {
@@ -87,14 +102,16 @@ static struct options {
     unsigned slots, seconds;
     char *host;
     const char *path, *token;
-    unsigned proxy_port, port;
-    bool is_direct, is_unswapped;
+    unsigned proxy_port, port, gap_ms, events;
+    uint64_t body;
+    bool is_direct, is_unswapped, is_once, may_leave;
     pid_t tree;
-} opt = {.seconds = 2, .port = 443, .path = "/", .token = ""};
+} opt = {.body = BULK_BYTES, .gap_ms = 20, .seconds = 2, .port = 443, .path = "/", .token = ""};
 
 static struct {
     uint64_t units, bytes, swapped, answers, resumed, handshakes;
     unsigned errors, up, opening, next; /* next: slots below it were opened */
+    unsigned done, left, lost;          /* done: have all they want; left: the server went away */
     bool is_counting;
     uint32_t delays[64 * 16]; /* by logarithm, 16 steps for a doubling */
     uint64_t delay_count;
@@ -103,7 +120,7 @@ static struct {
 static struct slot slots[SLOTS_MAX];
 static SSL_CTX *tls;
 static int poller;
-static char connect_head[512], request[4096], filler[16384];
+static char connect_head[512], request[4096], filler[SCRATCH_BYTES + PATTERN_PERIOD];
 static size_t connect_len, request_len;
 
 static void fail(const char *what)
@@ -281,8 +298,14 @@ static void open_slot(struct slot *s)
     if (s->fd < 0)
         fail("no more descriptors");
     setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (connect(s->fd, (struct sockaddr *)&addr, sizeof addr) && errno != EINPROGRESS)
+    bool is_refused = connect(s->fd, (struct sockaddr *)&addr, sizeof addr) && errno != EINPROGRESS;
+    if (is_refused && (!opt.may_leave || errno != ECONNREFUSED))
         fail("connect");
+    if (is_refused) {
+        close(s->fd);
+        run.left++;
+        return;
+    }
     s->ssl = SSL_new(tls);
     SSL_set_fd(s->ssl, s->fd);
     SSL_set_connect_state(s->ssl);
@@ -293,6 +316,7 @@ static void open_slot(struct slot *s)
     s->state = opt.is_direct ? HANDSHAKE : CONNECT_OUT;
     s->head_len = s->sent = 0;
     s->begun = now_ns();
+    s->steps_left = 1 + (unsigned)rand() % ABORT_STEPS;
     run.opening++;
     struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = s};
     if (epoll_ctl(poller, EPOLL_CTL_ADD, s->fd, &ev))
@@ -312,8 +336,24 @@ static bool is_fresh(void)
     return opt.mode == FRESH || opt.mode == RESUME;
 }
 
+static bool is_upload(void)
+{
+    return opt.mode == UP || opt.mode == STALL;
+}
+
+/* The server may go away, but not in the middle of an answer. */
+static bool has_left(const struct slot *s)
+{
+    return opt.may_leave && (s->state < ANSWER_HEAD || (s->state == ANSWER_HEAD && !s->head_len));
+}
+
 static bool end_badly(struct slot *s, const char *why)
 {
+    if (has_left(s)) {
+        run.left++;
+        close_slot(s);
+        return false;
+    }
     if (++run.errors <= 3)
         fprintf(stderr, "load: %s: %s (state %d)\n", MODE[opt.mode].name, why, (int)s->state);
     if (run.errors > ERRORS_MAX)
@@ -365,7 +405,8 @@ static void begin_request(struct slot *s)
     s->state = SEND;
     s->sent = s->head_len = 0;
     s->stamp_digits = -1;
-    s->up_left = opt.mode == UP ? UP_BYTES : 0;
+    s->event = 0;
+    s->up_at = is_upload() ? 0 : opt.body;
     if (!is_fresh())
         s->begun = now_ns();
 }
@@ -383,28 +424,52 @@ static bool shake_hands(struct slot *s)
     return true;
 }
 
+static void count_up(struct slot *s)
+{
+    if (s->is_up)
+        return;
+    s->is_up = true;
+    run.up++;
+    run.opening--;
+}
+
 static bool send_request(struct slot *s)
 {
     bool in_head = s->sent < request_len;
-    const char *from = in_head ? request + s->sent : filler;
-    size_t len = in_head                      ? request_len - s->sent
-                 : s->up_left < sizeof filler ? (size_t)s->up_left
-                                              : sizeof filler;
+    const char *from = in_head ? request + s->sent : pattern_at(filler, s->up_at);
+    uint64_t left = in_head ? request_len - s->sent : opt.body - s->up_at;
+    size_t len = left < RECORD_BYTES ? (size_t)left : RECORD_BYTES;
     if (!len) {
         s->state = ANSWER_HEAD;
         return true;
     }
     int n = SSL_write(s->ssl, from, (int)len);
+    if (n <= 0 && opt.mode == STALL && s->up_at && SSL_get_error(s->ssl, n) == SSL_ERROR_WANT_WRITE)
+        count_up(s);
     if (n <= 0)
         return stalled(s, n, "request");
     if (in_head) {
         s->sent += (size_t)n;
         return true;
     }
-    s->up_left -= (uint64_t)n;
+    s->up_at += (uint64_t)n;
     if (run.is_counting)
         run.bytes += (uint64_t)n;
     return true;
+}
+
+/* Time and number of an event are complete. */
+static void take_event(struct slot *s)
+{
+    if (s->number != s->event) {
+        run.lost += s->number > s->event ? s->number - s->event : 1;
+        fprintf(stderr, "load: event %u came, %u was due\n", s->number, s->event);
+    }
+    s->event = s->number + 1;
+    if (run.is_counting) {
+        run.units++;
+        count_delay(now_ns() - s->stamp);
+    }
 }
 
 static void find_stamps(struct slot *s, const char *text, size_t len)
@@ -412,37 +477,37 @@ static void find_stamps(struct slot *s, const char *text, size_t len)
     for (size_t i = 0; i < len; i++) {
         if (text[i] == '@') {
             s->stamp_digits = 0;
-            s->stamp = 0;
+            s->stamp = s->number = 0;
         } else if (s->stamp_digits >= 0) {
-            s->stamp = s->stamp * 10 + (text[i] - '0');
-            if (++s->stamp_digits < 19)
+            if (s->stamp_digits < 19)
+                s->stamp = s->stamp * 10 + (text[i] - '0');
+            else
+                s->number = s->number * 10 + (unsigned)(text[i] - '0');
+            if (++s->stamp_digits < 29)
                 continue;
             s->stamp_digits = -1;
-            if (run.is_counting) {
-                run.units++;
-                count_delay(now_ns() - s->stamp);
-            }
+            take_event(s);
         }
     }
 }
 
-static bool take_body(struct slot *s, const char *text, size_t len)
+/* Whether a chunked answer ends here: the bytes of its last chunk stand nowhere else in it. */
+static bool is_last_chunk(struct slot *s, const char *text, size_t len)
 {
-    if (opt.mode == SSE) {
-        find_stamps(s, text, len);
-        return true;
-    }
-    if (opt.mode == DOWN && run.is_counting)
-        run.bytes += len;
-    s->body_left -= len < s->body_left ? len : s->body_left;
-    if (s->body_left)
-        return true;
-    if (run.is_counting) {
-        run.units += opt.mode != DOWN && opt.mode != UP;
-        count_delay(now_ns() - s->begun);
-    }
+    size_t n = len < sizeof s->tail ? len : sizeof s->tail;
+    memmove(s->tail, s->tail + n, sizeof s->tail - n);
+    memcpy(s->tail + sizeof s->tail - n, text + len - n, n);
+    return !memcmp(s->tail, "0\r\n\r\n", sizeof s->tail);
+}
+
+static bool end_request(struct slot *s)
+{
     if (opt.mode == IDLE) {
         s->state = HELD;
+    } else if (opt.is_once) {
+        run.done++;
+        close_slot(s);
+        return false;
     } else if (is_fresh()) {
         SSL_shutdown(s->ssl);
         close_slot(s);
@@ -452,6 +517,37 @@ static bool take_body(struct slot *s, const char *text, size_t len)
         begin_request(s);
     }
     return true;
+}
+
+static bool take_events(struct slot *s, const char *text, size_t len)
+{
+    find_stamps(s, text, len);
+    if (!is_last_chunk(s, text, len))
+        return true;
+    if (s->event != opt.events)
+        return end_badly(s, "the stream has too few events");
+    return end_request(s);
+}
+
+static bool take_body(struct slot *s, const char *text, size_t len)
+{
+    if (opt.mode == SSE)
+        return take_events(s, text, len);
+    if (s->body_left < len)
+        return end_badly(s, "the answer is too long");
+    if (!is_upload() && memcmp(text, pattern_at(filler, s->body_at), len) != 0)
+        return end_badly(s, "a byte of the answer is wrong");
+    if (opt.mode == DOWN && run.is_counting)
+        run.bytes += len;
+    s->body_at += len;
+    s->body_left -= len;
+    if (s->body_left)
+        return true;
+    if (run.is_counting) {
+        run.units += opt.mode != DOWN && opt.mode != UP;
+        count_delay(now_ns() - s->begun);
+    }
+    return end_request(s);
 }
 
 static bool take_head(struct slot *s)
@@ -470,24 +566,23 @@ static bool take_head(struct slot *s)
     run.swapped += is_swapped;
     if (!is_swapped && !opt.is_unswapped)
         return end_badly(s, "the credential did not arrive");
-    if (!s->is_up) {
-        s->is_up = true;
-        run.up++;
-        run.opening--;
-    }
+    count_up(s);
     const char *length = strcasestr(s->head, "\r\ncontent-length:");
+    s->body_at = 0;
     s->body_left = length ? strtoull(length + 17, NULL, 10) : UINT64_MAX;
-    s->state = ANSWER_BODY;
+    s->state = opt.mode == UNREAD ? HELD : ANSWER_BODY;
+    if (opt.mode == UNREAD)
+        return false;
     size_t head = (size_t)(end + 4 - s->head);
     return head == s->head_len || take_body(s, s->head + head, s->head_len - head);
 }
 
 static bool read_answer(struct slot *s)
 {
-    static char scratch[65536];
+    static char scratch[SCRATCH_BYTES];
     bool in_head = s->state == ANSWER_HEAD;
     char *to = in_head ? s->head + s->head_len : scratch;
-    int n = SSL_read(s->ssl, to, in_head ? (int)(sizeof s->head - 1 - s->head_len) : 65536);
+    int n = SSL_read(s->ssl, to, in_head ? (int)(sizeof s->head - 1 - s->head_len) : SCRATCH_BYTES);
     if (n <= 0)
         return stalled(s, n, "answer");
     if (!in_head)
@@ -496,8 +591,21 @@ static bool read_answer(struct slot *s)
     return take_head(s);
 }
 
+static bool abort_slot(struct slot *s)
+{
+    struct linger at_once = {1, 0};
+    if (rand() & 1)
+        setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    run.units += run.is_counting;
+    close_slot(s);
+    open_slot(s);
+    return false;
+}
+
 static bool advance(struct slot *s)
 {
+    if (opt.mode == ABORT && s->state != CLOSED && !s->steps_left--)
+        return abort_slot(s);
     switch (s->state) {
     case CONNECT_OUT:
         return send_connect(s);
@@ -507,9 +615,12 @@ static bool advance(struct slot *s)
         return shake_hands(s);
     case SEND:
         return send_request(s);
+    case HELD:
+        if (opt.mode == UNREAD)
+            return false;
+        return read_answer(s);
     case ANSWER_HEAD:
     case ANSWER_BODY:
-    case HELD:
         return read_answer(s);
     case CLOSED:
     default:
@@ -541,9 +652,14 @@ static void turn_until(int64_t end)
 static void turn_until_up(unsigned target)
 {
     int64_t end = now_ns() + READY_SECONDS * SECOND;
+    unsigned most = 0;
     while (is_fresh() ? run.answers < target : run.up < target) {
         if (now_ns() > end)
             fail("the connections did not come up");
+        if (run.up > most) {
+            most = run.up;
+            end = now_ns() + READY_SECONDS * SECOND;
+        }
         turn(target);
     }
 }
@@ -555,13 +671,16 @@ static void begin_line(void)
 
 static void end_line(void)
 {
+    if (opt.mode == SSE)
+        fprintf(stdout, " lost=%u", run.lost);
     fprintf(stdout, " swapped=%llu/%llu errors=%u\n", (unsigned long long)run.swapped,
             (unsigned long long)run.answers, run.errors);
 }
 
 static void run_window(void)
 {
-    turn_until_up(opt.slots);
+    if (opt.mode != ABORT)
+        turn_until_up(opt.slots);
     turn_until(now_ns() + SECOND / 2);
     uint64_t cpu = tree_cpu_ns();
     int64_t begun = now_ns();
@@ -582,7 +701,23 @@ static void run_window(void)
     end_line();
 }
 
-static void run_idle(void)
+/* Each connection asks once (or, with -k, until the server leaves); the rest is silence. */
+static void run_until_done(void)
+{
+    int64_t begun = now_ns();
+    run.is_counting = true;
+    while (run.done + run.left < opt.slots) {
+        if (now_ns() > begun + opt.seconds * SECOND)
+            fail("not all answers came in time");
+        turn(opt.slots);
+    }
+    begin_line();
+    fprintf(stdout, " seconds=%.2f units=%llu bytes=%llu left=%u", (double)(now_ns() - begun) / 1e9,
+            (unsigned long long)run.units, (unsigned long long)run.bytes, run.left);
+    end_line();
+}
+
+static void run_held(void)
 {
     unsigned warm = opt.slots < IDLE_WARM ? opt.slots / 2 : IDLE_WARM;
     turn_until_up(warm);
@@ -590,7 +725,7 @@ static void run_idle(void)
         turn(warm);
     struct memory before = tree_memory();
     turn_until_up(opt.slots);
-    turn_until(now_ns() + SECOND);
+    turn_until(now_ns() + opt.seconds * SECOND);
     struct memory after = tree_memory();
     double count = opt.slots - warm;
     begin_line();
@@ -606,13 +741,17 @@ static void run_idle(void)
 static void usage(void)
 {
     fputs("usage: load -m MODE -H HOST -p PORT [options]\n"
-          "  -m keepalive|fresh|resume|down|up|sse|idle\n"
+          "  -m keepalive|fresh|resume|down|up|sse|idle|unread|stall|abort\n"
           "  -H HOST -p PORT  what CONNECT and SNI name; with -d the port is dialled on loopback\n"
           "  -x PORT          the proxy's port on loopback\n"
           "  -d               straight to the TLS server: no CONNECT\n"
           "  -u               the credential need not arrive (tunnels)\n"
           "  -t TOKEN -f PATH placeholder and path of each request\n"
           "  -c N -s SECONDS  connections, length of the window\n"
+          "  -b BYTES         body of each answer or upload\n"
+          "  -g MS -e N       gap between events of a stream; their number (0: no end)\n"
+          "  -o               each connection asks once; -s is then the longest that it may take\n"
+          "  -k               the server may leave between answers: ends when it is gone\n"
           "  -P PID           the root of the process tree whose CPU time is read\n",
           stderr);
     exit(64);
@@ -636,7 +775,7 @@ static void read_options(int argc, char **argv)
 {
     int c = 0;
     opt.mode = MODES;
-    while ((c = getopt(argc, argv, "m:H:p:x:dut:f:c:s:P:")) != -1) {
+    while ((c = getopt(argc, argv, "m:H:p:x:dut:f:c:s:P:b:g:e:ok")) != -1) {
         switch (c) {
         case 'm':
             opt.mode = mode_named(optarg);
@@ -668,6 +807,21 @@ static void read_options(int argc, char **argv)
         case 's':
             opt.seconds = number(optarg);
             break;
+        case 'b':
+            opt.body = strtoull(optarg, NULL, 10);
+            break;
+        case 'g':
+            opt.gap_ms = number(optarg);
+            break;
+        case 'e':
+            opt.events = number(optarg);
+            break;
+        case 'o':
+            opt.is_once = true;
+            break;
+        case 'k':
+            opt.may_leave = true;
+            break;
         case 'P':
             opt.tree = (pid_t)number(optarg);
             break;
@@ -675,7 +829,8 @@ static void read_options(int argc, char **argv)
             usage();
         }
     }
-    if (opt.mode == MODES || !opt.host || (!opt.proxy_port && !opt.is_direct) || !opt.seconds)
+    if (opt.mode == MODES || !opt.host || (!opt.proxy_port && !opt.is_direct) || !opt.seconds ||
+        !opt.gap_ms)
         usage();
     if (!opt.slots)
         opt.slots = MODE[opt.mode].slots;
@@ -685,23 +840,28 @@ static void read_options(int argc, char **argv)
 
 static void write_requests(void)
 {
-    unsigned body = opt.mode == UP ? UP_BYTES : POST_BYTES;
+    char port[16] = "", asks[80];
     connect_len = (size_t)snprintf(connect_head, sizeof connect_head,
                                    "CONNECT %s:%u HTTP/1.1\r\nHost: %s:%u\r\n\r\n", opt.host,
                                    opt.port, opt.host, opt.port);
-    char port[16] = "";
     if (opt.port != 443)
         snprintf(port, sizeof port, ":%u", opt.port);
+    snprintf(asks, sizeof asks, "%s", MODE[opt.mode].asks);
+    if (opt.mode == SSE)
+        snprintf(asks, sizeof asks, "sse %u %u", opt.gap_ms, opt.events);
+    else if (!strcmp(MODE[opt.mode].asks, "down"))
+        snprintf(asks, sizeof asks, "down %llu", (unsigned long long)opt.body);
     int len = snprintf(request, sizeof request - POST_BYTES,
                        "POST %s HTTP/1.1\r\nHost: %s%s\r\nUser-Agent: bench/1\r\nAccept: */*\r\n"
                        "Authorization: Bearer %s\r\nContent-Type: application/json\r\n"
-                       "X-Bench: %s\r\nContent-Length: %u\r\n\r\n",
-                       opt.path, opt.host, port, opt.token, MODE[opt.mode].asks, body);
+                       "X-Bench: %s\r\nContent-Length: %llu\r\n\r\n",
+                       opt.path, opt.host, port, opt.token, asks,
+                       (unsigned long long)(is_upload() ? opt.body : POST_BYTES));
     if (len < 0 || (size_t)len >= sizeof request - POST_BYTES)
         fail("path or token is too long");
     request_len = (size_t)len;
-    memset(filler, 'q', sizeof filler);
-    if (opt.mode != UP) {
+    pattern_fill(filler, sizeof filler);
+    if (!is_upload()) {
         memcpy(request + request_len, filler, POST_BYTES);
         request_len += POST_BYTES;
     }
@@ -725,8 +885,10 @@ int main(int argc, char **argv)
         SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
         SSL_CTX_sess_set_new_cb(tls, keep_session);
     }
-    if (opt.mode == IDLE)
-        run_idle();
+    if (opt.mode == IDLE || opt.mode == UNREAD || opt.mode == STALL)
+        run_held();
+    else if (opt.is_once || opt.may_leave)
+        run_until_done();
     else
         run_window();
     return 0;

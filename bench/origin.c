@@ -1,7 +1,11 @@
 /* The benchmark's provider: a TLS server, one thread, that answers what the request's X-Bench field
- * names (small, down, up, sse), plays the token endpoint at /token, and says in X-Swapped whether
- * the real credential arrived.
- * origin CERT KEY PORT...: listens on 127.0.0.1, prints "ready", ends by SIGTERM. */
+ * names, plays the token endpoint at /token, and says in X-Swapped whether the real credential
+ * arrived. Fields: small; down [BYTES]; up; stall (reads nothing of the body); sse [GAP_MS
+ * [EVENTS]]. Bodies are the pattern of pattern.h both ways; an upload that differs is answered 422.
+ * origin CERT KEY PORT...: listens on 127.0.0.1, prints "ready", ends by SIGTERM with the line
+ * answers=N, how many requests it answered whole. */
+#include "pattern.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +37,8 @@ enum state {
     LISTENING,
     HANDSHAKE,
     REQUEST, /* head and body are read, the answer is written, and again */
-    STREAM,  /* events until the other side leaves */
+    STREAM,  /* events until the other side leaves, or all are written */
+    STALLED, /* reads no more, until the other side leaves */
 };
 
 struct conn {
@@ -41,16 +46,19 @@ struct conn {
     SSL *ssl;
     char head[8192], out[4096];
     size_t head_len, out_len, out_done;
-    uint64_t body_left, bulk_left;
-    bool is_answering;
-    int64_t event_due; /* ns */
+    uint64_t body_at, body_left, bulk_at, bulk_left;
+    bool is_answering, is_spoiled; /* spoiled: a byte of the upload was wrong */
+    int64_t event_due, event_gap;  /* ns */
+    unsigned event, events;        /* number of the next one; how many in all, 0: no end */
 };
 
 static struct conn conns[FDS_MAX]; /* by descriptor; untouched pages cost nothing */
 static int streams[FDS_MAX], stream_count;
 static SSL_CTX *tls;
 static int poller;
-static char filler[RECORD_BYTES];
+static char filler[RECORD_BYTES + PATTERN_PERIOD];
+static unsigned long long answers;
+static volatile sig_atomic_t is_ending;
 static const char TOKEN[] =
     "{\"access_token\":\"ya29.c.benchbenchbenchbenchbenchbenchbenchbenchbenchbench\","
     "\"expires_in\":3599,\"token_type\":\"Bearer\"}";
@@ -70,18 +78,24 @@ static int64_t now_ns(void)
 
 static void watch(int fd, enum state state)
 {
-    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.fd = fd};
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.fd = fd};
     if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &ev))
         fail("epoll_ctl");
     conns[fd].state = state;
 }
 
+static void end_stream(int fd)
+{
+    for (int i = 0; i < stream_count; i++)
+        if (streams[i] == fd)
+            streams[i--] = streams[--stream_count];
+}
+
 static void close_conn(int fd)
 {
     struct conn *c = &conns[fd];
-    for (int i = 0; c->state == STREAM && i < stream_count; i++)
-        if (streams[i] == fd)
-            streams[i--] = streams[--stream_count];
+    if (c->state == STREAM)
+        end_stream(fd);
     SSL_free(c->ssl);
     c->ssl = NULL;
     c->state = UNUSED;
@@ -101,8 +115,8 @@ static void accept_all(int listener)
         struct conn *c = &conns[fd];
         c->ssl = SSL_new(tls);
         c->head_len = c->out_len = c->out_done = 0;
-        c->body_left = c->bulk_left = 0;
-        c->is_answering = false;
+        c->body_left = c->bulk_left = c->body_at = 0;
+        c->is_answering = c->is_spoiled = false;
         SSL_set_fd(c->ssl, fd);
         SSL_set_accept_state(c->ssl);
         watch(fd, HANDSHAKE);
@@ -122,15 +136,28 @@ static void begin_answer(struct conn *c, const char *type, uint64_t length)
 {
     bool is_swapped = strcasestr(c->head, "\r\nauthorization: Bearer ya29.") != NULL;
     c->out_len = (size_t)snprintf(c->out, sizeof c->out,
-                                  "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nX-Swapped: %d\r\n"
+                                  "HTTP/1.1 %s\r\nContent-Type: %s\r\nX-Swapped: %d\r\n"
                                   "Content-Length: %llu\r\n\r\n",
-                                  type, is_swapped, (unsigned long long)length);
+                                  c->is_spoiled ? "422 Spoiled" : "200 OK", type, is_swapped,
+                                  (unsigned long long)length);
 }
 
 static bool asks_for(const struct conn *c, const char *what)
 {
     const char *field = strcasestr(c->head, "\r\nx-bench: ");
     return field && !strncmp(field + 11, what, strlen(what));
+}
+
+/* The Nth number behind the word of the X-Bench field. */
+static uint64_t asked_number(const struct conn *c, int n, uint64_t otherwise)
+{
+    const char *at = strcasestr(c->head, "\r\nx-bench: ") + 10;
+    for (; n > 0 && at; n--) {
+        at = strpbrk(at + 1, " \r");
+        if (at && *at == '\r')
+            at = NULL;
+    }
+    return at ? strtoull(at, NULL, 10) : otherwise;
 }
 
 static void begin_stream(int fd)
@@ -141,24 +168,31 @@ static void begin_stream(int fd)
                                                                        : "X-Swapped: 0\r\n");
     add_text(c, "Transfer-Encoding: chunked\r\n\r\n");
     c->state = STREAM;
-    c->event_due = now_ns() + (1 + fd % EVENT_EVERY_MS) * 1000000LL;
+    int gap_ms = (int)asked_number(c, 1, EVENT_EVERY_MS);
+    c->event = 0;
+    c->events = (unsigned)asked_number(c, 2, 0);
+    c->event_gap = gap_ms * 1000000LL;
+    c->event_due = now_ns() + (1 + fd % gap_ms) * 1000000LL;
     streams[stream_count++] = fd;
 }
 
 static void answer(int fd)
 {
     struct conn *c = &conns[fd];
+    bool is_token = !strncmp(c->head, "POST /token ", 12);
     c->is_answering = true;
+    c->is_spoiled = c->is_spoiled && !is_token;
     c->out_len = c->out_done = 0;
     if (asks_for(c, "sse")) {
         begin_stream(fd);
     } else if (asks_for(c, "down")) {
-        begin_answer(c, "application/octet-stream", DOWN_BYTES);
-        c->bulk_left = DOWN_BYTES;
+        c->bulk_at = 0;
+        c->bulk_left = asked_number(c, 1, DOWN_BYTES);
+        begin_answer(c, "application/octet-stream", c->bulk_left);
     } else if (asks_for(c, "up")) {
         begin_answer(c, "application/json", 2);
         add_text(c, "{}");
-    } else if (!strncmp(c->head, "POST /token ", 12)) {
+    } else if (is_token) {
         begin_answer(c, "application/json", sizeof TOKEN - 1);
         add_text(c, TOKEN);
     } else {
@@ -168,22 +202,40 @@ static void answer(int fd)
     }
 }
 
-/* An event carries the time at which it was written: @ and 19 digits. */
+/* An event carries the time at which it was written, 19 digits, and its number, 10 digits. */
 static void add_event(struct conn *c)
 {
     char event[EVENT_BYTES + 1];
+    unsigned number = c->event++;
     if (c->out_done < c->out_len)
-        return; /* the reader is behind: an event is dropped, not queued */
-    int len = snprintf(event, sizeof event, "data: {\"at\":\"@%019lld\",\"text\":\"",
-                       (long long)now_ns());
+        return; /* the reader is behind: an event is dropped, not queued, and its number missing */
+    int len = snprintf(event, sizeof event, "data: {\"at\":\"@%019lld%010u\",\"text\":\"",
+                       (long long)now_ns(), number);
     memset(event + len, 'e', sizeof event - (size_t)len);
     memcpy(event + EVENT_BYTES - 4, "\"}\n\n", 4);
     c->out_done = 0;
     c->out_len = (size_t)snprintf(c->out, sizeof c->out, "%x\r\n%.*s\r\n", (unsigned)EVENT_BYTES,
                                   EVENT_BYTES, event);
+    if (c->event == c->events)
+        add_text(c, "0\r\n\r\n");
 }
 
 /* ---- one connection ---- */
+
+/* All that was there is written. Whether the next request may be read. */
+static bool end_answer(int fd)
+{
+    struct conn *c = &conns[fd];
+    if (c->state == STREAM) {
+        if (!c->events || c->event < c->events)
+            return false;
+        end_stream(fd);
+        c->state = REQUEST;
+    }
+    answers += strncmp(c->head, "POST /token ", 12) != 0;
+    c->is_answering = c->is_spoiled = false;
+    return true;
+}
 
 /* Whether there is more to do at once. */
 static bool write_some(int fd)
@@ -192,23 +244,24 @@ static bool write_some(int fd)
     const char *from = c->out + c->out_done;
     size_t len = c->out_len - c->out_done;
     if (!len && c->bulk_left) {
-        from = filler;
-        len = c->bulk_left < sizeof filler ? (size_t)c->bulk_left : sizeof filler;
+        from = pattern_at(filler, c->bulk_at);
+        len = c->bulk_left < RECORD_BYTES ? (size_t)c->bulk_left : RECORD_BYTES;
     }
-    if (!len) {
-        c->is_answering = c->state == STREAM;
-        return c->state != STREAM;
-    }
+    bool is_bulk = c->out_done == c->out_len;
+    if (!len)
+        return end_answer(fd);
     int n = SSL_write(c->ssl, from, (int)len);
     if (n <= 0) {
         if (SSL_get_error(c->ssl, n) != SSL_ERROR_WANT_WRITE)
             close_conn(fd);
         return false;
     }
-    if (from == filler)
+    if (is_bulk) {
+        c->bulk_at += (uint64_t)n;
         c->bulk_left -= (uint64_t)n;
-    else
+    } else {
         c->out_done += (size_t)n;
+    }
     return true;
 }
 
@@ -222,6 +275,8 @@ static bool head_is_complete(struct conn *c)
     uint64_t length = field && field < end ? strtoull(field + 17, NULL, 10) : 0;
     size_t head = (size_t)(end + 4 - c->head), extra = c->head_len - head;
     c->body_left = length > extra ? length - extra : 0;
+    c->body_at = extra;
+    c->is_spoiled = extra && memcmp(end + 4, filler, extra) != 0;
     end[2] = 0;
     c->head_len = 0;
     return true;
@@ -243,6 +298,11 @@ static bool read_some(int fd)
     if (c->state == STREAM)
         return true;
     if (in_body) {
+        for (int i = 0; i < n; i += RECORD_BYTES)
+            if (memcmp(scratch + i, pattern_at(filler, c->body_at + (uint64_t)i),
+                       n - i < RECORD_BYTES ? (size_t)(n - i) : RECORD_BYTES) != 0)
+                c->is_spoiled = true;
+        c->body_at += (uint64_t)n;
         c->body_left -= (uint64_t)n < c->body_left ? (uint64_t)n : c->body_left;
         if (!c->body_left)
             answer(fd);
@@ -251,6 +311,8 @@ static bool read_some(int fd)
     c->head_len += (size_t)n;
     if (head_is_complete(c) && !c->body_left)
         answer(fd);
+    if (c->body_left && asks_for(c, "stall"))
+        c->state = STALLED;
     return true;
 }
 
@@ -275,6 +337,12 @@ static void advance(int fd)
         ;
 }
 
+static void on_term(int signal)
+{
+    (void)signal;
+    is_ending = 1;
+}
+
 static void run_streams(void)
 {
     int64_t now = now_ns();
@@ -282,7 +350,7 @@ static void run_streams(void)
         struct conn *c = &conns[streams[i]];
         if (c->event_due > now)
             continue;
-        c->event_due += EVENT_EVERY_MS * 1000000LL;
+        c->event_due += c->event_gap;
         add_event(c);
         while (c->state == STREAM && write_some(streams[i]))
             ;
@@ -326,7 +394,8 @@ int main(int argc, char **argv)
     }
     setrlimit(RLIMIT_NOFILE, &files);
     signal(SIGPIPE, SIG_IGN);
-    memset(filler, 'a', sizeof filler);
+    signal(SIGTERM, on_term);
+    pattern_fill(filler, sizeof filler);
     poller = epoll_create1(EPOLL_CLOEXEC);
     if (poller < 0)
         fail("epoll_create1");
@@ -335,16 +404,20 @@ int main(int argc, char **argv)
         listen_on(argv[i]);
     fputs("ready\n", stdout);
     fflush(stdout);
-    for (;;) {
+    while (!is_ending) {
         int count = epoll_wait(poller, ready, 256, stream_count ? 1 : -1);
         for (int i = 0; i < count; i++) {
             int fd = ready[i].data.fd;
             ERR_clear_error();
             if (conns[fd].state == LISTENING)
                 accept_all(fd);
+            else if (conns[fd].state == STALLED && ready[i].events & (EPOLLRDHUP | EPOLLHUP))
+                close_conn(fd);
             else if (conns[fd].state != UNUSED)
                 advance(fd);
         }
         run_streams();
     }
+    fprintf(stdout, "answers=%llu\n", answers);
+    return 0;
 }

@@ -80,6 +80,55 @@ class Mixed(Load):
         self.lab.scan_secrets()
 
 
+SICK_KEY = "sk-ant-api03-sick-" + "s" * 40
+RATE = 0.01
+
+
+class Failing(Load):
+    """All accounts but one of each kind fail now and then; those that are well have the least weight."""
+
+    LAB = {"accounts": 4, "conf": {"retry": {"attempts": 4}}}
+    FULL = os.environ.get("CREDSWAP_FULL") == "1"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.lab.cs("account", "add", "--kind", "api-key", "--host", CLAUDE, "--name", "claude-sick", "--pool", "claude", "-",
+                   stdin=SICK_KEY)
+        cls.lab.cloud.register(api_keys={CLAUDE: {CLAUDE_KEY: "claude-key", SICK_KEY: "claude-sick"}})
+        sick = ["acct-1=20", "acct-2=20", "acct-3=20", "acct-4=1"]
+        cls.lab.cs("pool", "set", "gemini", *sick)
+        cls.lab.cs("pool", "set", "claude", *sick, "claude-sick=20", "claude-key=1")
+        time.sleep(1.1)
+
+    def setUp(self):
+        super().setUp()
+        seed = 0
+        for account in ("acct-[123]@*", "claude-sick"):
+            for kind, more in (("429", {"retry_after": 0}), ("503", {}), ("529", {"retry_after": 0}), ("401", {}),
+                               ("cut-before-head", {"how": "fin"}), ("cut-before-head", {"how": "rst"})):
+                seed += 1
+                share = RATE / 2 if "how" in more else RATE
+                self.cloud.fail(kind, account=account, times=-1, rate=share, seed=seed, **more)
+
+    def test_no_client_sees_a_failure_that_another_account_could_avoid(self):
+        clients, count = (64, 2000) if self.FULL else (16, 250)
+        begin = time.monotonic()
+        found = self.results(self.clients(clients, count, cases(), renew=0.02), 1800)
+        seconds = time.monotonic() - begin
+        self.assertEqual(sum(r["done"] for r in found), clients * count)
+        self.assertCleanCloud()
+        hits = {}
+        for rule in self.cloud.stats()["rules"]:
+            hits[rule["kind"]] = hits.get(rule["kind"], 0) + rule["hits"]
+        print(f"    {clients * count} requests in {seconds:.1f} s, failed underneath: {hits}", file=sys.stderr)
+        self.assertTrue(all(n >= clients * count // 2000 for n in hits.values()), hits)
+        self.assertGreaterEqual(self.lab.metrics()["credswap_retries_total"], sum(hits.values()) // 2)
+        self.lab.scan_secrets()
+
+    test_no_client_sees_a_failure_that_another_account_could_avoid.limit_s = 2400 if FULL else 0
+
+
 class Weights(Load):
     LAB = {"accounts": 4, "claude": False, "conf": {"run": {"workers": 2, "drain_timeout": 5, "seed": 42}}}
     WORK = [{"host": VERTEX, "path": GENERATE.replace("generateContent", "countTokens"), "headers": [["authorization", "Bearer " + ALICE]],

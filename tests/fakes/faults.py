@@ -7,6 +7,7 @@ import asyncio
 import base64
 import fnmatch
 import json
+import random
 
 from replies import claude_error, google_error, json_answer, wire
 
@@ -28,6 +29,8 @@ class Rule:
         self.account = spec.get("account", "*")
         self.times = int(spec.get("times", 1))
         self.skip = int(spec.get("skip", 0))
+        self.rate = float(spec.get("rate", 1))
+        self.dice = random.Random(spec.get("seed"))
         self.spec = spec
         self.hits = 0
 
@@ -41,7 +44,7 @@ class Rule:
         if self.skip > 0:
             self.skip -= 1
             return False
-        if self.times == 0:
+        if self.times == 0 or (self.rate < 1 and self.dice.random() >= self.rate):
             return False
         self.times -= self.times > 0
         self.hits += 1

@@ -393,6 +393,17 @@ class SelfTest(unittest.TestCase):
         self.assertEqual([self.vertex(first)[0] for _ in range(4)], [200, 429, 429, 200])
         self.assertEqual(self.vertex(second)[0], 403)
 
+    def test_a_rate_fails_its_share_and_repeats_with_its_seed(self):
+        def run():
+            self.cloud.heal()
+            self.cloud.fail("429", host=VERTEX, times=-1, rate=0.2, seed=7)
+            return [self.vertex(good)[0] for _ in range(100)]
+        good = self.bearer()
+        first, second = run(), run()
+        self.assertEqual(first, second)
+        self.assertTrue(8 <= first.count(429) <= 34, first)
+        self.assertEqual(first.count(429) + first.count(200), 100)
+
     def test_broken_answers(self):
         good = self.bearer()
         body = {"fake": {"bytes": 50_000}}

@@ -102,6 +102,7 @@ def sse(full):
     how = ["-c", count, "-g", 200, "-s", seconds]
     with contextlib.closing(LoadLab()) as lab:
         lab.warm()
+        lab.go_first()
         direct = lab.load("sse", *how, direct=True).result()
         through = lab.load("sse", *how).result()
         added = through["p50_us"] - direct["p50_us"]

@@ -136,6 +136,16 @@ static int64_t now_ns(void)
     return ts.tv_sec * SECOND + ts.tv_nsec;
 }
 
+/* The same numbers in every run (xorshift): which moments connections are aborted at. */
+static unsigned next_number(void)
+{
+    static unsigned x = 2463534242u;
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    return x;
+}
+
 /* ---- the proxy's process tree ---- */
 
 static bool read_file(const char *path, char *text, size_t room)
@@ -316,7 +326,7 @@ static void open_slot(struct slot *s)
     s->state = opt.is_direct ? HANDSHAKE : CONNECT_OUT;
     s->head_len = s->sent = 0;
     s->begun = now_ns();
-    s->steps_left = 1 + (unsigned)rand() % ABORT_STEPS;
+    s->steps_left = 1 + next_number() % ABORT_STEPS;
     run.opening++;
     struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = s};
     if (epoll_ctl(poller, EPOLL_CTL_ADD, s->fd, &ev))
@@ -594,7 +604,7 @@ static bool read_answer(struct slot *s)
 static bool abort_slot(struct slot *s)
 {
     struct linger at_once = {1, 0};
-    if (rand() & 1)
+    if (next_number() & 1)
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     run.units += run.is_counting;
     close_slot(s);

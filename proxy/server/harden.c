@@ -25,15 +25,34 @@ void raise_descriptor_limit(void)
     }
 }
 
+#define TRIM_KEEPS (256 << 10)
+
 /* A worker's heap breathes with every request; giving pages back and taking them again costs system
  * calls (0.1 for each request were counted with the defaults). */
 void tune_heap(void)
 {
     /* NOLINTBEGIN(concurrency-mt-unsafe): before any thread starts */
     mallopt(M_TRIM_THRESHOLD, 4 << 20);
-    mallopt(M_TOP_PAD, 256 << 10);
+    mallopt(M_TOP_PAD, TRIM_KEEPS);
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
     /* NOLINTEND(concurrency-mt-unsafe) */
+}
+
+#define CROWD 256u
+#define BETWEEN_MS 10000u
+
+/* What a crowd of connections took lies in the middle of the heaps when it has left, where free()
+ * gives nothing back. Looking through them costs some ms, so it is done seldom. */
+void heap_follow(uint64_t connections, uint64_t now_ms)
+{
+    static uint64_t most, again_at_ms;
+    if (connections > most)
+        most = connections;
+    if (most < CROWD || connections > most / 2 || now_ms < again_at_ms)
+        return;
+    malloc_trim(TRIM_KEEPS);
+    most = connections;
+    again_at_ms = now_ms + BETWEEN_MS;
 }
 
 void notify_supervisor(const char *state)

@@ -181,6 +181,9 @@ void control_stop(struct server *s);
 void harden_process(void);
 void raise_descriptor_limit(void);
 void tune_heap(void);
+/** Gives memory back to the system some seconds after most of a crowd has left. Only main calls it.
+ */
+void heap_follow(uint64_t connections, uint64_t now_ms);
 void notify_supervisor(const char *state);
 
 /* record.c, on main: figures of accounts from a batch */

@@ -105,7 +105,7 @@ class Failing(Load):
         super().setUp()
         seed = 0
         for account in ("acct-[123]@*", "claude-sick"):
-            for kind, more in (("429", {"retry_after": 0}), ("503", {}), ("529", {"retry_after": 0}), ("401", {}),
+            for kind, more in (("429", {"retry_after": 1}), ("503", {}), ("529", {"retry_after": 1}), ("401", {}),
                                ("cut-before-head", {"how": "fin"}), ("cut-before-head", {"how": "rst"})):
                 seed += 1
                 share = RATE / 2 if "how" in more else RATE

@@ -103,13 +103,14 @@ class Failing(Load):
 
     def setUp(self):
         super().setUp()
-        seed = 0
-        for account in ("acct-[123]@*", "claude-sick"):
-            for kind, more in (("429", {"retry_after": 1}), ("503", {}), ("529", {"retry_after": 1}), ("401", {}),
-                               ("cut-before-head", {"how": "fin"}), ("cut-before-head", {"how": "rst"})):
-                seed += 1
-                share = RATE / 2 if "how" in more else RATE
-                self.cloud.fail(kind, account=account, times=-1, rate=share, seed=seed, **more)
+        kinds = [("429", {"retry_after": 1}), ("529", {"retry_after": 1}), ("503", {}),
+                 ("cut-before-head", {"how": "fin", "rate": RATE / 2}), ("cut-before-head", {"how": "rst", "rate": RATE / 2})]
+        rules = [(kind, dict({"account": account, "rate": RATE}, **more)) for account in ("acct-[123]@*", "claude-sick")
+                 for kind, more in kinds]
+        # Tokens that are refused again and again are minted slowly, so this one soon rests long: one account is enough.
+        rules += [("401", {"account": "acct-1@*", "rate": RATE}), ("401", {"account": "claude-sick", "rate": RATE})]
+        for seed, (kind, more) in enumerate(rules):
+            self.cloud.fail(kind, times=-1, seed=seed, **more)
 
     def test_no_client_sees_a_failure_that_another_account_could_avoid(self):
         clients, count = (64, 2000) if self.FULL else (16, 250)
@@ -122,7 +123,7 @@ class Failing(Load):
         for rule in self.cloud.stats()["rules"]:
             hits[rule["kind"]] = hits.get(rule["kind"], 0) + rule["hits"]
         print(f"    {clients * count} requests in {seconds:.1f} s, failed underneath: {hits}", file=sys.stderr)
-        self.assertTrue(all(n >= clients * count // 2000 for n in hits.values()), hits)
+        self.assertTrue(all(n >= max(1, clients * count // 8000) for n in hits.values()), hits)
         self.assertGreaterEqual(self.lab.metrics()["credswap_retries_total"], sum(hits.values()) // 2)
         self.lab.scan_secrets()
 

@@ -130,17 +130,18 @@ def sse(full):
 
 @test
 def workers(full):
-    """CPU time of a request with two workers against one, in turns."""
+    """CPU time of a request with two workers against one, in turns; the best round of each."""
     rounds, seconds = (3, 5) if full else (3, 2)
     figures = {1: [], 2: []}
     with contextlib.closing(LoadLab(workers=1, pinned=False)) as one, contextlib.closing(LoadLab(workers=2, pinned=False)) as two:
         for lab in (one, two):
             lab.warm()
+            lab.go_first()
         for _ in range(rounds):
             for number, lab in ((1, one), (2, two)):
                 found = lab.load("keepalive", "-c", 128, "-s", seconds).result()
                 figures[number].append(found["cpu_us_per_unit"])
-    best = {n: statistics.median(f) for n, f in figures.items()}
+    best = {n: min(f) for n, f in figures.items()}  # others can only make it dearer
     ratio = best[2] / best[1]
     text = f"{best[1]:.1f} us with one, {best[2]:.1f} us with two: x{ratio:.2f} {figures}"
     require(ratio <= 1.1, text)

@@ -845,10 +845,12 @@ test_runs() { # SIZE
   tally ctest-coverage run_ctest coverage || true
   tally coverage "$PYTHON" tests/coverage.py build/coverage || true
   if [ "$1" = full ]; then
+    tally load "$PYTHON" tests/load/run.py --full --build build/strict --bench build/strict || true
     tally fault fixed_layout "$PYTHON" tests/fault/run.py --build build/debug --full || true
     tally e2e-tsan run_e2e tsan || true
   else
-    tally fault fixed_layout "$PYTHON" tests/fault/run.py --build build/debug --step 61 || true
+    tally load "$PYTHON" tests/load/run.py --build build/strict --bench build/strict || true
+    tally fault fixed_layout "$PYTHON" tests/fault/run.py --build build/debug || true
     tally e2e-tsan run_e2e tsan --quick || true
     tally e2e-tsan-load run_e2e tsan $slow || true
   fi

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "conf/conf.h"
+#include "gate/target.h"
 #include "tls/tls.h"
 
 #include <string.h>
@@ -31,16 +32,6 @@ static bool proxy_auth_ok(struct gate *g, const struct head *h)
     const struct snap_client *c = NULL;
     return f && auth_basic(f->value, g->gates->svc->snapshot, g->gates->svc->key, clock_wall_s(),
                            &c) == ERR_OK;
-}
-
-/* Host may lack the port (undici, aiohttp) or be missing (urllib); a different name or port is an
- * attack or a mistake. */
-static bool host_agrees(const struct gate *g, const struct head *h)
-{
-    struct authority a;
-    const struct field *f = head_get(h, FIELD_HOST);
-    return !f || (authority_parse(f->value, g->info.authority.port, &a) == ERR_OK &&
-                  authority_eq(&a, &g->info.authority));
 }
 
 static void on_dialed(void *arg, enum err e, int fd);
@@ -73,12 +64,13 @@ static void refuse_by(struct gate *g, const struct decision *d)
 void connect_begin(struct gate *g, struct stream *st, const struct head *h, bool end)
 {
     g->stream = st;
-    if (!end || authority_parse(h->authority, 0, &g->info.authority) != ERR_OK) {
+    enum target target = connect_target(h, end, &g->info.authority);
+    if (target == TARGET_BAD) {
         refuse(g, 400, "http_request_error", "CONNECT needs host:port and no body.\n",
                "bad_authority");
         return;
     }
-    if (!host_agrees(g, h)) {
+    if (target == TARGET_OTHER_HOST) {
         refuse(g, 421, "http_request_error", "Host and CONNECT name different hosts.\n", "host");
         return;
     }

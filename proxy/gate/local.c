@@ -5,6 +5,7 @@
 #include "auth/find.h"
 #include "base/clock.h"
 #include "conf/conf.h"
+#include "gate/target.h"
 #include "stub/pages.h"
 
 #include <stdio.h>
@@ -88,45 +89,6 @@ static void serve_page(struct gate *g, struct stream *st, const struct head *h)
 
 /* ---- gateway mode ---- */
 
-/* "/vertex/v1/projects/P/locations/L/..." names its host by the location. */
-static bool vertex_host(struct slice path, char *buf, size_t size)
-{
-    size_t at = slice_search(path, SLICE("/locations/"));
-    struct slice rest = slice_sub(path, at == path.n ? at : at + 11, path.n);
-    struct slice location = slice_sub(rest, 0, slice_find(rest, '/', 0));
-    if (location.n == 0 || slice_eq(location, SLICE("global")))
-        return slice_copy(SLICE("aiplatform.googleapis.com"), buf, size);
-    int n;
-    if (slice_eq(location, SLICE("us")) || slice_eq(location, SLICE("eu")))
-        n = snprintf(buf, size, "aiplatform.%.*s.rep.googleapis.com", SLICE_FMT(location));
-    else
-        n = snprintf(buf, size, "%.*s-aiplatform.googleapis.com", SLICE_FMT(location));
-    return n > 0 && (size_t)n < size;
-}
-
-/* True when the path is a provider's: HOST and PATH say which. */
-static bool gateway_target(const struct head *h, char *host, size_t size, struct slice *ret_path)
-{
-    static const struct {
-        struct slice prefix;
-        const char *host;
-    } prefixes[] = {
-        {{"/anthropic/", 11}, "api.anthropic.com"},
-        {{"/gemini/", 8}, "generativelanguage.googleapis.com"},
-        {{"/vertex/", 8}, NULL},
-    };
-    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
-        if (!slice_starts(h->path, prefixes[i].prefix))
-            continue;
-        *ret_path = slice_sub(h->path, prefixes[i].prefix.n - 1, h->path.n);
-        if (prefixes[i].host)
-            return slice_copy(slice_of(prefixes[i].host), host, size);
-        return vertex_host(*ret_path, host, size);
-    }
-    *ret_path = h->path;
-    return slice_starts(h->path, SLICE("/v1/projects/")) && vertex_host(h->path, host, size);
-}
-
 static void begin_gateway(struct gate *g, struct stream *st, const struct head *h, bool end,
                           const char *host, struct slice path)
 {
@@ -183,34 +145,31 @@ static void begin_relay(struct gate *g, struct stream *st, const struct head *h,
     exchange_begin(g->gates->svc, &info, st, h, end);
 }
 
-/* Absolute-form: Host is replaced by the target's authority (RFC 9112 section 3.2.2), but a Host
- * that differs is refused. */
 void local_begin(struct gate *g, struct stream *st, const struct head *h, bool end)
 {
-    struct authority a, host;
+    struct authority a;
     g->stream = st;
-    const struct field *f = head_get(h, FIELD_HOST);
-    if (h->path.n == 0 || (f && authority_parse(f->value, 80, &host) != ERR_OK)) {
-        answer_refusal(st, 400, "http_request_error", "This request is malformed.\n", true);
-        return;
-    }
-    if (h->scheme.n == 0) {
+    switch (local_target(h, &a)) {
+    case TARGET_ORIGIN:
         serve_origin(g, st, h, end);
-        return;
-    }
-    if (!slice_ieq(h->scheme, SLICE("http")) || authority_parse(h->authority, 80, &a) != ERR_OK) {
+        break;
+    case TARGET_NOT_HTTP:
         answer_refusal(st, 400, "http_request_error",
                        "Use CONNECT for https; only http:// is relayed by its whole address.\n",
                        true);
-        return;
-    }
-    if (f && !authority_eq(&a, &host)) {
+        break;
+    case TARGET_OTHER_HOST:
         answer_refusal(st, 421, "http_request_error", "Host and target name different hosts.\n",
                        true);
-        return;
+        break;
+    case TARGET_BAD:
+        answer_refusal(st, 400, "http_request_error", "This request is malformed.\n", true);
+        break;
+    case TARGET_OK:
+        if (g->gates->is_self(g->gates, &a))
+            serve_origin(g, st, h, end);
+        else
+            begin_relay(g, st, h, end, &a);
+        break;
     }
-    if (g->gates->is_self(g->gates, &a))
-        serve_origin(g, st, h, end);
-    else
-        begin_relay(g, st, h, end, &a);
 }

@@ -10,12 +10,10 @@
 #include <errno.h>
 #include <event2/event_struct.h>
 #include <netinet/tcp.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#define PARENT_ANSWER_MAX 8192u /* of the head of a parent proxy's answer */
-#define STAGGER_MS 250u         /* before the next address is tried beside the first */
+#define STAGGER_MS 250u /* before the next address is tried beside the first */
 
 struct attempt {
     struct dial *dial;
@@ -97,45 +95,25 @@ void dial_cancel(struct dial *d)
 
 static void try_next(struct dial *d);
 
-static bool hex_byte(const char *p, unsigned *ret)
-{
-    *ret = 0;
-    for (int i = 0; i < 2; i++) {
-        char c = ascii_lower(p[i]);
-        if (c >= '0' && c <= '9')
-            *ret = *ret * 16 + (unsigned)(c - '0');
-        else if (c >= 'a' && c <= 'f')
-            *ret = *ret * 16 + (unsigned)(c - 'a') + 10;
-        else
-            return false;
-    }
-    return true;
-}
-
 /* ---- through a parent proxy ---- */
 
-/* The answer's head so far: 1 a 2xx is complete, 0 more must come, -1 refused or broken. Bytes
- * behind the head stay in the socket. */
-static int parent_read(struct dial *d)
+/* Bytes behind the answer's head stay in the socket. */
+static enum parent_says parent_read(struct dial *d)
 {
     size_t room = sizeof d->answer - d->answer_n;
     ssize_t n = recv(d->parent_fd, d->answer + d->answer_n, room, MSG_PEEK | MSG_DONTWAIT);
     if (n < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+        return errno == EAGAIN || errno == EINTR ? PARENT_MORE : PARENT_NO;
     if (n == 0)
-        return -1;
-    struct slice seen = slice_make(d->answer, d->answer_n + (size_t)n);
-    size_t end = slice_search(seen, SLICE("\r\n\r\n"));
-    size_t take = end < seen.n ? end + 4 - d->answer_n : (size_t)n;
-    if (recv(d->parent_fd, d->answer + d->answer_n, take, MSG_DONTWAIT) != (ssize_t)take)
-        return -1;
+        return PARENT_NO;
+    size_t take = (size_t)n, end = 0, had = d->answer_n;
+    enum parent_says says = parent_answer(slice_make(d->answer, had + take), &end);
+    if (end)
+        take = end - had;
+    if (recv(d->parent_fd, d->answer + had, take, MSG_DONTWAIT) != (ssize_t)take)
+        return PARENT_NO;
     d->answer_n += take;
-    if (end == seen.n)
-        return d->answer_n < sizeof d->answer ? 0 : -1;
-    return slice_starts(seen, SLICE("HTTP/1.")) && seen.n > 12 && seen.p[8] == ' ' &&
-                   seen.p[9] == '2'
-               ? 1
-               : -1;
+    return says;
 }
 
 static void on_parent(evutil_socket_t fd, short what, void *arg)
@@ -144,12 +122,12 @@ static void on_parent(evutil_socket_t fd, short what, void *arg)
     struct dial *d = arg;
     struct loop *loop = d->dialer.loop;
     loop_now(loop);
-    int r = parent_read(d);
-    if (r > 0) {
+    enum parent_says says = parent_read(d);
+    if (says == PARENT_YES) {
         event_del(&d->parent_ev);
         d->parent_fd = -1;
         finish(d, ERR_OK, (int)fd);
-    } else if (r < 0) {
+    } else if (says == PARENT_NO) {
         finish(d, ERR_REFUSED, -1);
     }
     loop_end_pass(loop);
@@ -173,42 +151,6 @@ static void ask_parent(struct dial *d, int fd)
     mem_wipe(text, sizeof text);
     if (!ok)
         finish(d, ERR_REFUSED, -1);
-}
-
-enum err parent_proxy_parse(const char *url, struct parent_proxy *ret)
-{
-    struct slice s = slice_of(url);
-    if (!slice_istarts(s, SLICE("http://")))
-        return ERR_INVALID;
-    s = slice_sub(s, 7, s.n);
-    if (slice_ends(s, SLICE("/")))
-        s.n--;
-    size_t at = s.n;
-    while (at > 0 && s.p[at - 1] != '@')
-        at--;
-    struct slice user = slice_sub(s, 0, at ? at - 1 : 0);
-    ret->login[0] = '\0';
-    if (authority_parse(slice_sub(s, at, s.n), 0, &ret->at) != ERR_OK || user.n > 256)
-        return ERR_INVALID;
-    if (user.n == 0)
-        return ERR_OK;
-    char plain[260];
-    unsigned char coded[360];
-    size_t n = 0;
-    for (size_t i = 0; i < user.n; i++) {
-        unsigned v;
-        if (user.p[i] == '%' && i + 2 < user.n && hex_byte(user.p + i + 1, &v)) {
-            plain[n++] = (char)v;
-            i += 2;
-        } else {
-            plain[n++] = user.p[i];
-        }
-    }
-    EVP_EncodeBlock(coded, (const unsigned char *)plain, (int)n);
-    snprintf(ret->login, sizeof ret->login, "Proxy-Authorization: Basic %s\r\n", (char *)coded);
-    mem_wipe(plain, sizeof plain);
-    mem_wipe(coded, sizeof coded);
-    return ERR_OK;
 }
 
 static void on_attempt(evutil_socket_t fd, short what, void *arg)

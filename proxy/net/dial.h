@@ -3,16 +3,9 @@
 #ifndef NET_DIAL_H
 #define NET_DIAL_H
 #include "net/loop.h"
+#include "net/parent.h"
 #include "net/resolver.h"
 #include "policy/policy.h"
-
-/* The company's proxy (upstream.parent_proxy): every connection goes to it and on by CONNECT. */
-struct parent_proxy {
-    struct authority at;
-    char login[512]; /* "Proxy-Authorization: Basic ...\r\n", or "" */
-};
-/** From "http://[user:pass@]host:port", percent-decoded. ERR_INVALID. */
-enum err parent_proxy_parse(const char *url, struct parent_proxy *ret) NODISCARD;
 
 /* What dialling needs of its thread. */
 struct dialer {

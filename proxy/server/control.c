@@ -3,11 +3,11 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "net/link.h"
+#include "server/command.h"
 #include "server/server_internal.h"
 #include "store/event.h"
 #include "store/writer.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -16,7 +16,6 @@
 
 #define CONTROL_MAGIC MAGIC('c', 't', 'r', 'l')
 #define CONTROL_MAX 32u
-#define LINE_MAX_BYTES 65536u
 
 struct control_conn {
     uint32_t magic;
@@ -184,18 +183,24 @@ static void do_account(struct control_conn *c, const char *verb, const char *nam
 
 static void do_line(struct control_conn *c, struct slice line)
 {
-    cJSON *j = cJSON_ParseWithLength(line.p, line.n);
-    const char *cmd = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, "cmd"));
-    const char *account = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, "account"));
-    if (!cmd)
+    struct command cmd;
+    command_parse(line, &cmd);
+    switch (cmd.kind) {
+    case COMMAND_BAD:
         say_error(c, "one JSON object a line, with \"cmd\"");
-    else if (strcmp(cmd, "status") == 0)
-        do_status(c);
-    else if (strcmp(cmd, "refresh") == 0 || strcmp(cmd, "test") == 0)
-        do_account(c, cmd, account);
-    else
+        break;
+    case COMMAND_UNKNOWN:
         say_error(c, "unknown command");
-    cJSON_Delete(j);
+        break;
+    case COMMAND_STATUS:
+        do_status(c);
+        break;
+    case COMMAND_REFRESH:
+    case COMMAND_TEST:
+        do_account(c, cmd.verb, cmd.account);
+        break;
+    }
+    command_finish(&cmd);
 }
 
 /* ---- the connection ---- */
@@ -269,7 +274,7 @@ static void on_accept(void *arg, int fd, const struct sockaddr_storage *peer)
     c->magic = CONTROL_MAGIC;
     c->server = s;
     c->uid = (uint32_t)who.uid;
-    sbuf_init(&c->line, LINE_MAX_BYTES);
+    sbuf_init(&c->line, COMMAND_LINE_MAX);
     c->link = link_create(s->loop, fd, &ops, c);
     if (!c->link) {
         mem_free(c);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/seal.h"
+#include "tls/hello.h"
 #include "tls/tls_internal.h"
 
 #include <openssl/core_names.h>
@@ -35,37 +36,19 @@ enum err server_ctxs_init(struct tls_ctxs *t)
 /* Protocols that we speak, the best first, each with its length before it. */
 static const unsigned char server_alpn[] = "\x08http/1.1";
 
-static bool offers(const unsigned char *in, unsigned in_n, const unsigned char *proto)
-{
-    for (unsigned i = 0; i < in_n && i + 1 + in[i] <= in_n; i += 1u + in[i])
-        if (in[i] == proto[0] && memcmp(in + i + 1, proto + 1, proto[0]) == 0)
-            return true;
-    return false;
-}
-
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
                    const unsigned char *in, unsigned in_n, void *arg)
 {
     (void)ssl;
     (void)arg;
     for (const unsigned char *p = server_alpn; *p; p += 1 + *p) {
-        if (offers(in, in_n, p)) {
+        if (hello_offers(in, in_n, p)) {
             *out = p + 1;
             *out_n = *p;
             return SSL_TLSEXT_ERR_OK;
         }
     }
     return SSL_TLSEXT_ERR_ALERT_FATAL; /* no_application_protocol (RFC 7301 3.2) */
-}
-
-/* The one host_name of an SNI extension; an empty slice when it is malformed (OpenSSL refuses it
- * later). */
-static struct slice parse_sni(const unsigned char *p, size_t n)
-{
-    if (n < 5 || p[2] != TLSEXT_NAMETYPE_host_name)
-        return slice_make("", 0);
-    size_t len = (size_t)p[3] << 8 | p[4];
-    return len <= n - 5 ? slice_make(p + 5, len) : slice_make("", 0);
 }
 
 /* Looked at here and not by SSL_get_servername alone: that forgets the name on a resumed TLS 1.2
@@ -79,7 +62,7 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
     size_t n;
     const char *host = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), tls_slot(SLOT_CTX_HOST));
     if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &n) == 1 &&
-        !slice_ieq(parse_sni(p, n), slice_of(host))) {
+        !slice_ieq(hello_host(p, n), slice_of(host))) {
         static char other;
         SSL_set_ex_data(ssl, tls_slot(SLOT_SNI), &other);
     }

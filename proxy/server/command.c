@@ -1,0 +1,35 @@
+/* {"cmd":"refresh","account":"NAME"}: from the console to control.c. */
+#include "server/command.h"
+
+#include "keys/json.h"
+
+static const char *text_of(const cJSON *json, const char *name)
+{
+    const cJSON *v = NULL;
+    return json_member(json, name, &v) == ERR_OK ? cJSON_GetStringValue(v) : NULL;
+}
+
+void command_parse(struct slice line, struct command *ret)
+{
+    static const struct {
+        const char *verb;
+        enum command_kind kind;
+    } verbs[] = {{"status", COMMAND_STATUS}, {"refresh", COMMAND_REFRESH}, {"test", COMMAND_TEST}};
+    *ret = (struct command){.kind = COMMAND_BAD};
+    if (json_object_parse(line, COMMAND_LINE_MAX, &ret->json, NULL) != ERR_OK)
+        return;
+    ret->verb = text_of(ret->json, "cmd");
+    ret->account = text_of(ret->json, "account");
+    if (!ret->verb)
+        return;
+    ret->kind = COMMAND_UNKNOWN;
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(ret->verb, verbs[i].verb) == 0)
+            ret->kind = verbs[i].kind;
+}
+
+void command_finish(struct command *c)
+{
+    cJSON_Delete(c->json);
+    c->json = NULL;
+}

@@ -1,0 +1,28 @@
+/* A line of the console's socket as a command. Pure. */
+#ifndef SERVER_COMMAND_H
+#define SERVER_COMMAND_H
+#include "base/slice.h"
+
+#include <cjson/cJSON.h>
+
+#define COMMAND_LINE_MAX 65536u
+
+enum command_kind {
+    COMMAND_BAD, /* no JSON object with "cmd" */
+    COMMAND_UNKNOWN,
+    COMMAND_STATUS,
+    COMMAND_REFRESH, /* a new token for an account */
+    COMMAND_TEST     /* the same, asked to see whether it works */
+};
+
+struct command {
+    enum command_kind kind;
+    const char *verb, *account; /* as written; NULL when missing */
+    cJSON *json;                /* owns them */
+};
+
+/** Finish it, whatever its kind. */
+void command_parse(struct slice line, struct command *ret);
+void command_finish(struct command *c);
+
+#endif

@@ -72,7 +72,7 @@ struct slice slice_sub(struct slice s, size_t from, size_t to)
         to = s.n;
     if (from > to)
         from = to;
-    return (struct slice){s.p + from, to - from};
+    return (struct slice){from ? s.p + from : s.p, to - from}; /* .p may be NULL */
 }
 
 struct slice slice_trim(struct slice s)

@@ -258,12 +258,6 @@ static enum err load_key(const char *path, EVP_PKEY **ret, struct errmsg *msg)
     return e;
 }
 
-static int64_t unix_of(const ASN1_TIME *t)
-{
-    struct tm tm;
-    return ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
-}
-
 static enum err check_ca(X509 *x, EVP_PKEY *key, const char *path, struct errmsg *msg)
 {
     if (X509_check_ca(x) != 1 || !(X509_get_key_usage(x) & KU_KEY_CERT_SIGN))
@@ -271,8 +265,8 @@ static enum err check_ca(X509 *x, EVP_PKEY *key, const char *path, struct errmsg
     if (X509_check_private_key(x, key) != 1)
         return err_set(msg, ERR_INVALID, "the CA key does not belong to %s", path);
     char at[32];
-    int64_t now = clock_wall_s(), from = unix_of(X509_get0_notBefore(x)),
-            to = unix_of(X509_get0_notAfter(x));
+    int64_t now = clock_wall_s(), from = cert_unix(X509_get0_notBefore(x)),
+            to = cert_unix(X509_get0_notAfter(x));
     if (now < from)
         return err_set(msg, ERR_CERT, "%s is valid from %s only: is the clock right?", path,
                        clock_format_utc(from, at, sizeof at));
@@ -330,63 +324,6 @@ struct slice ca_pem(const struct ca *ca)
     return slice_make(ca->pem, ca->pem_n);
 }
 
-/* ---- showing ---- */
-
-static void add_printable(struct sbuf *out, const unsigned char *p, int n)
-{
-    for (int i = 0; i < n; i++)
-        sbuf_addc(out, p[i] > 0x20 && p[i] < 0x7f ? (char)p[i] : '?');
-}
-
-static void add_subtree(struct sbuf *out, const GENERAL_NAME *g)
-{
-    char text[INET6_ADDRSTRLEN];
-    if (g->type == GEN_DNS) {
-        add_printable(out, ASN1_STRING_get0_data(g->d.dNSName), ASN1_STRING_length(g->d.dNSName));
-    } else if (g->type == GEN_IPADD) {
-        int n = ASN1_STRING_length(g->d.iPAddress); /* address and mask */
-        if ((n == 8 || n == 32) &&
-            inet_ntop(n == 8 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(g->d.iPAddress), text,
-                      sizeof text))
-            sbuf_adds(out, text);
-    }
-}
-
-static void describe_permitted(X509 *cert, char *ret, size_t size)
-{
-    NAME_CONSTRAINTS *nc = X509_get_ext_d2i(cert, NID_name_constraints, NULL, NULL);
-    struct sbuf out;
-    sbuf_init(&out, size - 1);
-    for (int i = 0; nc && i < sk_GENERAL_SUBTREE_num(nc->permittedSubtrees); i++) {
-        if (i)
-            sbuf_addc(&out, ' ');
-        add_subtree(&out, sk_GENERAL_SUBTREE_value(nc->permittedSubtrees, i)->base);
-    }
-    snprintf(ret, size, "%s", sbuf_z(&out));
-    sbuf_finish(&out);
-    NAME_CONSTRAINTS_free(nc);
-}
-
-enum err ca_info_of(X509 *cert, struct ca_info *ret)
-{
-    struct ca_info info = {.not_before = unix_of(X509_get0_notBefore(cert)),
-                           .not_after = unix_of(X509_get0_notAfter(cert))};
-    unsigned char md[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-    if (X509_digest(cert, EVP_sha256(), md, &n) != 1 || n != 32)
-        return ERR_CRYPTO;
-    for (unsigned i = 0; i < n; i++)
-        snprintf(info.sha256 + 2 * (size_t)i, 3, "%02x", md[i]);
-    int len = X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, info.name,
-                                        sizeof info.name);
-    for (int i = 0; i < len; i++)
-        if (info.name[i] < 0x20 || info.name[i] > 0x7e)
-            info.name[i] = '?';
-    describe_permitted(cert, info.permitted, sizeof info.permitted);
-    *ret = info;
-    return ERR_OK;
-}
-
 enum err ca_info_load(const char *cert_path, struct ca_info *ret, struct errmsg *msg)
 {
     struct sbuf text;
@@ -398,18 +335,4 @@ enum err ca_info_load(const char *cert_path, struct ca_info *ret, struct errmsg 
     X509_free(x);
     sbuf_finish(&text);
     return e;
-}
-
-bool ca_permits(X509 *cert, struct slice host)
-{
-    struct ca_info info;
-    if (host_kind(host) == HOST_BAD || ca_info_of(cert, &info) != ERR_OK)
-        return false;
-    if (!*info.permitted)
-        return X509_get_ext_by_NID(cert, NID_name_constraints, -1) < 0;
-    struct slice rest = slice_of(info.permitted), one;
-    while (slice_next(&rest, ' ', &one))
-        if (host_is_below(host, one))
-            return true;
-    return false;
 }

@@ -23,6 +23,12 @@ bool cert_set_times(X509 *x, int64_t from_s, int64_t to_s)
            ASN1_TIME_set(X509_getm_notAfter(x), (time_t)to_s);
 }
 
+int64_t cert_unix(const ASN1_TIME *t)
+{
+    struct tm tm;
+    return ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
 bool cert_name_add(X509_NAME *name, const char *field, const char *value)
 {
     return X509_NAME_add_entry_by_txt(name, field, MBSTRING_ASC, (const unsigned char *)value, -1,

@@ -15,6 +15,8 @@
 bool cert_set_serial(X509 *x);
 /** notBefore and notAfter from Unix seconds. */
 bool cert_set_times(X509 *x, int64_t from_s, int64_t to_s);
+/** Unix s; 0 for a time that is none. */
+int64_t cert_unix(const ASN1_TIME *t);
 /** Adds a text entry to a name. */
 bool cert_name_add(X509_NAME *name, const char *field, const char *value);
 /** Adds an extension in OpenSSL's configuration syntax; ISSUER for authorityKeyIdentifier. */

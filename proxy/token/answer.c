@@ -4,6 +4,8 @@
 
 #include "keys/json.h"
 
+#include <curl/curl.h>
+
 static const struct token_answer garbage = {
     .fault = FAULT_TRANSIENT,
     .err = ERR_PROTOCOL,
@@ -221,6 +223,22 @@ static const struct {
     [FAULT_KEY] = {300, 3600, true},    [FAULT_ACCOUNT] = {300, 3600, true},
     [FAULT_CONFIG] = {300, 3600, true},
 };
+
+void token_answer_field(struct slice line, int64_t *date_s, uint32_t *retry_after_s)
+{
+    char value[64];
+    uint64_t seconds;
+    while (line.n && (line.p[line.n - 1] == '\r' || line.p[line.n - 1] == '\n'))
+        line.n--;
+    if (slice_istarts(line, SLICE("date:")) &&
+        slice_copy(slice_trim(slice_sub(line, 5, line.n)), value, sizeof value)) {
+        time_t t = curl_getdate(value, NULL);
+        *date_s = t > 0 ? (int64_t)t : 0;
+    } else if (slice_istarts(line, SLICE("retry-after:")) &&
+               slice_to_u64(slice_trim(slice_sub(line, 12, line.n)), &seconds)) {
+        *retry_after_s = (uint32_t)(seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S);
+    }
+}
 
 uint32_t fault_delay_s(enum token_fault fault, uint64_t fails)
 {

@@ -12,6 +12,7 @@
 #define TOKEN_MAX 16384
 #define TOKEN_LIFE_MIN_S 60
 #define TOKEN_LIFE_MAX_S 86400
+#define RETRY_AFTER_MAX_S 3600
 
 enum token_fault {
     FAULT_NONE,
@@ -41,6 +42,10 @@ struct token_answer {
  * a bearer token of visible ASCII and a life of TOKEN_LIFE_MIN_S..TOKEN_LIFE_MAX_S is a token.
  * Source: RFC 6749 5. */
 void token_answer_parse(int status, struct slice body, struct token_answer *ret);
+
+/** One line of the answer's head: takes the endpoint's time (Unix s; 0 when it makes no sense) from
+ * Date, and the wait from Retry-After in seconds (RETRY_AFTER_MAX_S at most). */
+void token_answer_field(struct slice line, int64_t *date_s, uint32_t *retry_after_s);
 
 /** Seconds to wait after the FAILS-th failure in a row (1 is the first), without jitter. */
 uint32_t fault_delay_s(enum token_fault fault, uint64_t fails);

@@ -15,7 +15,6 @@
 #include <pthread.h>
 
 #define CONNECTIONS_KEPT 4
-#define RETRY_AFTER_MAX_S 3600
 #define GRANT "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion="
 
 struct oauth2 {
@@ -99,20 +98,7 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 static size_t on_header(char *p, size_t size, size_t n, void *arg)
 {
     struct oauth2_call *c = arg;
-    struct slice line = slice_make(p, size * n);
-    char value[64];
-    uint64_t seconds;
-    while (line.n && (line.p[line.n - 1] == '\r' || line.p[line.n - 1] == '\n'))
-        line.n--;
-    if (slice_istarts(line, SLICE("date:")) &&
-        slice_copy(slice_trim(slice_sub(line, 5, line.n)), value, sizeof value)) {
-        time_t t = curl_getdate(value, NULL);
-        c->result.date_s = t > 0 ? (int64_t)t : 0;
-    } else if (slice_istarts(line, SLICE("retry-after:")) &&
-               slice_to_u64(slice_trim(slice_sub(line, 12, line.n)), &seconds)) {
-        c->result.retry_after_s =
-            (uint32_t)(seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S);
-    }
+    token_answer_field(slice_make(p, size * n), &c->result.date_s, &c->result.retry_after_s);
     return size * n;
 }
 

@@ -1,4 +1,5 @@
 /* room: auth */
+/* drives: proxy/auth/find.c */
 /* Lines "name: value", the first one the path: no crash, a client only for its exact bytes, and
  * nothing that auth_find takes for the placeholder passes the scan or the rebuilt query. */
 #include "auth/find.h"
@@ -9,15 +10,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define PLACEHOLDER "gemini-alice-0123456789abcdef"
 static const struct snap_client alice = {.id = 1, .enabled = true};
+static const struct snap_client disabled = {.id = 2},
+                                ended = {.id = 3, .enabled = true, .expires_at = 5};
 static struct master_key *key;
 
 const struct snap_client *snapshot_find_client(const struct snapshot *s,
                                                const unsigned char hash[HMAC_SIZE])
 {
+    static const struct {
+        struct slice placeholder;
+        const struct snap_client *client;
+    } known[] = {{{PLACEHOLDER, sizeof PLACEHOLDER - 1}, &alice},
+                 {{"disabled-client", 15}, &disabled},
+                 {{"ended-client", 12}, &ended}};
     unsigned char h[HMAC_SIZE];
     (void)s;
-    CHECK(placeholder_hash(key, SLICE(PLACEHOLDER), h) == ERR_OK);
-    return memcmp(h, hash, sizeof h) == 0 ? &alice : NULL;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        CHECK(placeholder_hash(key, known[i].placeholder, h) == ERR_OK);
+        if (memcmp(h, hash, sizeof h) == 0)
+            return known[i].client;
+    }
+    return NULL;
 }
 
 static void check_query(struct slice query)
@@ -57,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fields[h.count++] =
             (struct field){name, slice_trim(slice_sub(line, at + 1, line.n)), field_id(name)};
     }
-    auth_find(&h, &(struct snapshot){0}, key, 0, API_VERTEX, &r);
+    auth_find(&h, &(struct snapshot){0}, key, 10, API_VERTEX, &r);
     if (r.client) {
         struct auth_scan s;
         CHECK(slice_eq(r.placeholder, SLICE(PLACEHOLDER)));
@@ -67,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     check_query(head_query(&h));
     for (uint32_t i = 0; i < h.count; i++)
-        if (auth_basic(fields[i].value, &(struct snapshot){0}, key, 0, &c) == ERR_OK)
+        if (auth_basic(fields[i].value, &(struct snapshot){0}, key, 10, &c) == ERR_OK)
             CHECK(c == &alice);
     return 0;
 }

@@ -1,4 +1,5 @@
 /* room: policy */
+/* drives: common/policy/authority.c */
 /* Any bytes as an authority: what is accepted is canonical, prints and parses back to itself. */
 #include "base/check.h"
 #include "policy/policy.h"

@@ -1,4 +1,6 @@
 /* room: http */
+/* drives: proxy/http/h1_parse.c proxy/http/h1.c */
+/* dict: http */
 /* The first byte seeds how the answer that follows is cut, what was asked and how it ends: the same
  * events whole and cut, on_close once, and a connection that saw anything odd is not used again. */
 #include "../unit/http/wire.h"

@@ -1,4 +1,6 @@
 /* room: http */
+/* drives: proxy/http/h1_parse.c proxy/http/h1.c */
+/* dict: http */
 /* The first byte seeds how the rest is cut and what the owner does meanwhile. Even: answered in
  * order, the events are the same whole and cut, and what was sent can be read. Odd: the owner does
  * anything that is legal, at any time. */
@@ -131,6 +133,7 @@ static void meddle(const uint8_t *data, size_t size, unsigned seed)
         n = n < size - at ? n : size - at;
         e = feed_exact(&w, data + at, n);
         at += n;
+        (void)session_wants_read(w.s);
         for (unsigned k = next(&seed) % 4; k && e == ERR_OK && !w.is_finished; k--)
             act(&w, next(&seed));
     }

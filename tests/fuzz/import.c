@@ -1,4 +1,6 @@
 /* room: console_cli */
+/* drives: admin-tui/cli/legacy.c */
+/* dict: json */
 /* The three files of the old system: whatever they hold, they become values or a sentence. */
 #include "../../admin-tui/cli/legacy.h"
 

@@ -1,4 +1,6 @@
 /* room: route */
+/* drives: common/route/model.c */
+/* dict: json */
 /* The first byte seeds how a body is cut: the same name or none, however it came, and only bytes
  * that may stand in a path or a log. */
 #include "base/check.h"

@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""seeds.py FOLDER: writes inputs to start from into FOLDER/TARGET, out of the tables of the other tests.
+
+The tables: tests/unit/http/vectors.h (compiled), the requests and answers of tests/e2e/*vectors.py (their
+seeds()) and of test_smuggling.py. What a target wants before the bytes (fuzz/NAME.c says it) is put there.
+"""
+import hashlib
+import importlib
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+E2E = ROOT / "tests" / "e2e"
+MAX = 16000  # what a target looks at
+REQUESTS = {"h1_request": (b"\x00", b"\x16", b"\x07"), "framing_diff": (b"\x00", b"\x09"), "head_write": (b"\x00", b"\x14"),
+            "connect": (b"\x00",)}
+ANSWERS = {"h1_answer": (b"\x02", b"\x0a", b"\x04"), "head_write": (b"\x02",), "parent": (b"\x00",), "daemon_answer": (b"",),
+           "token_answer": (b"\x00\xc8",)}
+PLAIN = {
+    "connect": [b"\x00CONNECT a.test:443 HTTP/1.1\r\nHost: A.test.\r\nProxy-Authorization: Basic "
+                b"YTpnZW1pbmktYWxpY2UtMDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n\x16\x03\x01",
+                b"\x01CONNECT [::1]:8443 HTTP/1.1\r\nHost: [::1]\r\nProxy-Authorization: basic "
+                b"Z2VtaW5pLWFsaWNlLTAxMjM0NTY3ODlhYmNkZWY6\r\n\r\nrest",
+                b"\x00CONNECT a.test:443 HTTP/1.1\r\nHost: b.test\r\nProxy-Authorization: Basic YTo\r\n\r\n",
+                b"\x00CONNECT a.test:443 HTTP/1.1\r\nProxy-Authorization: Basic ZW5kZWQtY2xpZW50\r\n\r\n",
+                b"\x00GET http://a.test/x HTTP/1.1\r\nHost: a.test:80\r\n\r\n",
+                b"\x00GET http://a.test/x HTTP/1.1\r\nHost: b.test\r\n\r\n", b"\x00GET ftp://a/x HTTP/1.1\r\nHost: a\r\n\r\n",
+                b"\x00GET /vertex/v1/projects/p/locations/us/x HTTP/1.1\r\nHost: a\r\n\r\n",
+                b"\x00GET /vertex/v1/projects/p/locations/us-east1/x HTTP/1.1\r\nHost: a\r\n\r\n",
+                b"\x00GET /v1/projects/p/locations/global/x HTTP/1.1\r\nHost: a\r\n\r\n",
+                b"\x00GET /gemini/v1beta/x HTTP/1.1\r\nHost: a\r\n\r\n", b"\x00GET /anthropic/v1/x HTTP/1.1\r\nHost: a b\r\n\r\n"],
+    "hello": [b"\x0b\x00\x09\x00\x00\x06a.test\x02h2\x08http/1.1", b"\x0b\x00\x09\x00\x00\x07a.test\x08http/1.1",
+              b"\x0b\x00\x09\x01\x00\x06a.test\x09http/1.1", b"\x04\x00\x02\x00\x00\x03abc", b"\x00\x08http/1.0\x08http/1.1"],
+    "parent": [b"\x00HTTP/1.1 200 ok\r\n\r\nrest", b"\x00HTTP/1.1 407 no\r\nA: b\r\n\r\n", b"\x00SSH-2.0\r\n\r\n",
+               b"\x01http://u:p%40ss@proxy.test:3128/", b"\x01http://proxy.test:3128", b"\x01https://proxy.test:1",
+               b"\x01http://u%zz%4@[::1]:8080", b"\x01http://proxy.test", b"\x01http://%41%6a%4G@h:1",
+               b"\x01http://" + b"u" * 257 + b"@h:1", b"\x00" + b"HTTP/1.1 200 " + b"x" * 8200],
+    "command": [b'{"cmd":"status"}', b'{"cmd":"refresh","account":"a"}', b'{"cmd":"test","account":"a"}', b'{"cmd":"x"}\r',
+                b'{"cmd":"status","cmd":"x"}', b'{"cmd":7}', b"[]", b'{"cmd":"\\u0000"}', b"{" * 20, b'{"a":[[[[[[[[[]]]]]]]]]}',
+                b'{"cmd":"status"} x', b'{"cmd":"a\\"b"}', b'{"cmd":"\0"}', b""],
+    "seal": [bytes([k, i, j]) + text for k in range(4) for i, j in ((0, 1), (1, 1), (0, 4), (0, 5), (0, 6), (0, 7))
+             for text in (b"", b"0123456789abcdef0123456789abcdef", b"\x01" + b"n" * 60)],
+    "auth_scan": [bytes([8, 0, 3, how]) + b"gemini-alice-0123" + text for how in range(0, 256, 3)
+                  for text in (b"", b" %67emini-alice-0123 Z2VtaW5p %2567")] +
+                 [bytes([5, 0xfe, at, 1]) + b"client-token" + b"%63lient-token" for at in (0, 60, 98, 99, 100)] +
+                 [bytes([0, 0, 0, 0]) + b"ab", bytes([250, 0, 0, 1]) + b"q?" * 251 + b"x", bytes([4, 0, 1, 9]) + b"~~~???>>>ab"],
+    "page": [bytes([flags]) + path + b"\n" + query + b"\n" + agent + b"\n" + host + b"\n*.googleapis.com"
+             for path in (b"/", b"/setup", b"/ca.pem", b"/ca.crt", b"/ca.sha256", b"/env.sh", b"/env.fish", b"/env.ps1",
+                          b"/env.github", b"/env.gitlab", b"/proxy.pac", b"/x")
+             for flags, query, agent, host in ((0, b"", b"curl", b"p.test"), (31, b"a&off=1", b"Mozilla/5.0", b"::1"),
+                                               (2, b"off", b"Mozilla/5.0", b"a b"))],
+    "daemon_answer": [b'{"ok":true,"status":{}}\n', b'{"ok":false,"error":"no such account"}\n', b'{"ok":false}', b"{}", b"[true]",
+                      b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody", b"HTTP/1.1 2", b"HTTP/1.1 abc OK\r\n\r\n"],
+    "token_answer": [b"\x00\xc8Date: Thu, 26 Nov 2026 13:00:00 GMT\r\nRetry-After: 77\r\nretry-after: 99999\ndate: never"],
+    "head_write": [bytes([how]) + b"\xff".join((b"GET", b"/x", b"h.test", b"a", b"b", b"x-forwarded-for", b"c\r\nd: e"))
+                   for how in (1, 5, 9, 13, 33, 37, 65, 69)] +
+                  [b"\x01GET\xff/\xffh\xffx-y\xffz\xffcontent-type\xffa/b", b"\x01P\xff/ \xffh", b"\x25d\xff/\xffgood\xffvia\xffq"],
+}
+
+VERTEX = b"/v1/projects/p/locations/l/"
+GEMINI = b"/v1beta/"
+PLAIN["route_match"] = (
+    [VERTEX + b for b in (b"publishers/google/models/gemini-x:generateContent", b"publishers/google/models/m%2f:predict",
+                          b"publishers/google/models/m", b"publishers/google/models", b"endpoints/openapi/chat/completions",
+                          b"endpoints/1:predict", b"models/x", b"models", b"operations/1", b"batchPredictionJobs/1", b"cachedContents",
+                          b"publishers/a/models/b/operations/1", b"endpoints/e", b"endpoints/e/chat/completions", b"x/y")] +
+    [GEMINI + b for b in (b"models/m:generateContent", b"models", b"models/m", b"openai/chat/completions", b"openai/models/x",
+                          b"openai/embeddings", b"files/x", b"cachedContents/c", b"operations/o", b"batches", b"tunedModels/t:x",
+                          b"models/m/operations/1", b"tunedModels/t/operations/1", b"models/m%3agenerateContent", b"a/b/c/d/e/f/g/h/i/j")] +
+    [b"/v1/messages", b"/v1/models/x", b"/v1/complete", b"/v1/messages/batches/1/results", b"/v1/files", b"/upload/v1beta/files",
+     b"/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent",
+     b"/ws/google.cloud.aiplatform.v1.LlmBidiService/BidiGenerateContent", b"/v1/publishers/google/models/x", b"/v1/operations/1",
+     b"aiplatform.googleapis.com", b"aiplatform.us.rep.googleapis.com", b"us-east1-aiplatform.googleapis.com", b"/a//b", b"/a/../b",
+     b"/%2e%2e/x", b"/a%zz", b"/a?b=c", b"/a\\b", b"/" + b"a/" * 40])
+for case in ("x-api-key: disabled-client", "x-api-key: ended-client", "x-api-key: short", "x-api-key: long-enough \x7f",
+             "authorization: Basic ZW5kZWQtY2xpZW50"):
+    PLAIN.setdefault("auth_find", []).append(b"/x\n" + case.encode())
+PLAIN["auth_find"] += [b"/x?key=" + b"%41" * 600, b"/x?" + b"%6b" * 20 + b"=1&a=b&c=d", b"/x?a=\xff#\x01&b=%", b"/x?a&&b\nx-api-key:\nx-api-key: a",
+                       b"/x?%6bey=gemini-alice-0123456789abcdef&key=gemini-alice-0123456789abcde%66"]
+PLAIN["connect"] += [b"\x00CONNECT a.test:443 HTTP/1.1\r\nProxy-Authorization: " + v + b"\r\n\r\n" for v in (
+    b"Bearer x", b"Basic", b"Basic +/+/+/+/", b"Basic a", b"Basic YQ=", b"Basic YQ===", b"Basic Y*", b"Basic " + b"QUJD" * 400, b"Basic YR")]
+LIFE = b'"token_type":"Bearer","expires_in":'
+PLAIN["token_answer"] += [bytes([s >> 8, s & 255]) + b for s in (200, 400, 401, 403, 408, 429, 503) for b in (
+    b'{"access_token":"abc",' + LIFE + b"3599}", b'{"access_token":"abc",' + LIFE + b'"3599"}', b'{"access_token":"abc",' + LIFE + b'"x"}',
+    b'{"access_token":"a b",' + LIFE + b"3599}", b'{"access_token":"abc","expires_in":1,"expires_in":2,"token_type":"bearer"}',
+    b'{"access_token":"abc",' + LIFE + b"1e99}", b'{"error":"invalid_grant","error_description":"Invalid JWT Signature."}', b'{"error":"x"}',
+    b'{"error":"invalid_grant","error":"y"}')]
+KEY = b'{"type":"service_account","project_id":"p","private_key_id":"k","private_key":"%s","client_email":"a@p.iam",' \
+      b'"token_uri":"https://oauth2.googleapis.com/token"}'
+PLAIN["keyfile"] = [KEY % k for k in (b"\x01", b"\x02", b"\x03", b"", b"x")] + [
+    (KEY % b"\x01").replace(b, c) for b, c in ((b'"project_id":"p",', b""), (b'"private_key":', b'"other":'), (b'"a@p.iam"', b'""'),
+                                             (b'"k"', b'"' + b"k" * 300 + b'"'), (b'"p"', b'"\\u00e9"'), (b'"p"', b"7"))]
+GOOD = {"listen": ('proxy = {"127.0.0.1:1", "[::1]:2"}', 'proxy_tls = {"127.0.0.1:3"}', 'advertise = "p.test:4"', 'admin = ""'),
+        "run": ("workers = 2", "seed = 7"), "store": ('url = "sqlite:x"',), "ca": ('cert = "c"', "leaf_days = 7"),
+        "upstream": ('connect_to = {"a.test:443:127.0.0.1:1", "*.b::127.0.0.1:2", ":::1"}', 'dns = {"127.0.0.1", "[::1]:53", "1.1.1.1:53"}',
+                     'parent_proxy = "http://u:p@h:1/"', "http2 = false", 'ca_file = "/etc/hostname"'),
+        "oauth": ('token_uri_allow = {"https://a.test/token"}',), "retry": ("replay_bytes = 5", "replay_total_bytes = 4", "attempts = 2"),
+        "policy": ('clients = {"any", "10.0.0.0/8"}', 'tunnel = "deny"', "ports = {443, 8443}", 'swap_domains = {"a.test"}',
+                   'deny_networks = {"private", "fd00::/8"}', 'allow_networks = {"10.0.0.0/8"}', 'proxy_auth = "required"'),
+        "limits": ("header_bytes = 2048",), "log": ('level = "debug"', 'format = "logfmt"', 'file = "x"')}
+WRONG = [(s, line.split(" =")[0], v) for s, lines in GOOD.items() for line in lines
+         for v in ('"%%%"', "7", "99999999999999999999", "07", "x", "{}", '{"a b", ""}', "true", '"http://"', '"https://a b/c"', '"h:0"',
+                   '{"h:1:2:3:4", "a:b:c:d"}', '{"*:1:"}', '{"h:70000:a:1"}', '{"h:1:a b:1"}', '{"h:1:a:x"}', '{":1::2"}', '{"h:::"}',
+                   '{"1.2.3.4/40"}', '"\\x"', '"' + "y" * 5000 + '"', '"https:///"', '"https://a.test/ x"', '{"*.a", ".b"}', '"a\x01"',
+                   "{1, 70000}")]
+ALL = "".join(s + " {\n" + "".join("  " + line + "\n" for line in lines if "ca_file" not in line and "total" not in line) + "}\n"
+              for s, lines in GOOD.items())
+PLAIN["conf"] = [t.encode() for t in (
+    [ALL] + [f"#fail {n}\n{ALL}" for n in range(1, 140, 3)] + ["%s {\n %s\n}\n" % (s, line) for s, lines in GOOD.items() for line in lines] +
+    [f"{s} {{\n {key} = {v}\n}}\n" for s, key, v in WRONG] +
+    [f"#env CREDSWAP_{k}\nrun {{\n}}\n" for k in ("RUN_SEED=5", "RUN_SEED=x", "POLICY_PORTS=1,2", "POLICY_PORTS=1,x", "LISTEN_PROXY=a:1,b:2",
+                                                    "UPSTREAM_HTTP2=maybe", "LOG_LEVEL=loud", "POLICY_CLIENTS=", "UPSTREAM_HTTP2=true")] +
+    ["/* open", "run {", "}", "{", "=", "run = 5", "x {\n}", "run {\n x = 1\n}", "run {\n seed = 1\n seed = 2\n}", "run {\n seed 1\n}",
+     "run {\n seed =\n}", "policy {\n ports = {1, {2}}\n}", "policy {\n ports = {1", "policy {\n ports = {1 2}\n}", "// c\nrun { seed = 1 }",
+     "run {\n seed = -5\n}", "log {\n file = 'x'\n}", 'log {\n file = "x\n"\n}', "run {\n = 5\n}", "run {\n seed += 5\n}", "5 {\n}", '"x" {\n}'])]
+
+EMIT = r"""
+#include "unit/http/vectors.h"
+#include <stdio.h>
+static void emit(const char *kind, const struct vector *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        printf("%s %zu\n", kind, v[i].raw.n);
+        fwrite(v[i].raw.p, 1, v[i].raw.n, stdout);
+    }
+}
+int main(void)
+{
+    emit("request", requests, sizeof requests / sizeof *requests);
+    emit("answer", answers, sizeof answers / sizeof *answers);
+    emit("chunked", chunked, sizeof chunked / sizeof *chunked);
+    return 0;
+}
+"""
+
+
+def unit_vectors():
+    """(kind, bytes) of tests/unit/http/vectors.h."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = pathlib.Path(folder) / "emit"
+        subprocess.run(["cc", "-I", ROOT / "common", "-I", ROOT / "tests", "-x", "c", "-", "-o", program], input=EMIT.encode(),
+                       check=True)
+        out = subprocess.run([program], stdout=subprocess.PIPE, check=True).stdout
+    while out:
+        line, out = out.split(b"\n", 1)
+        kind, size = line.split()
+        yield kind.decode(), out[:int(size)]
+        out = out[int(size):]
+
+
+def e2e_vectors():
+    """(kind, bytes) of the end-to-end tables."""
+    sys.dont_write_bytecode = True
+    sys.path[:0] = [str(E2E), str(ROOT / "tests" / "fakes")]
+    smuggling = importlib.import_module("test_smuggling")
+    for name in ("hostile", "bad_chunks"):
+        for data in getattr(smuggling, name, dict)().values():
+            yield "request", data
+    for path in sorted(E2E.glob("*vectors.py")):
+        module = importlib.import_module(path.stem)
+        kind = "answer" if "answer" in path.stem else "request"
+        for _, data in module.seeds():
+            yield kind, data
+
+
+def inputs():
+    """(target, bytes) of all."""
+    for kind, data in list(unit_vectors()) + list(e2e_vectors()):
+        if kind == "chunked":
+            request = b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n" + data
+            answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + data
+        else:
+            request, answer = (data, None) if kind == "request" else (None, data)
+        for table, given in ((REQUESTS, request), (ANSWERS, answer)):
+            for target, before in table.items() if given is not None else ():
+                for prefix in before:
+                    yield target, prefix + given
+    for target, several in PLAIN.items():
+        for data in several:
+            yield target, data
+
+
+def main():
+    """Writes them, named by what they hold."""
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    count = 0
+    for target, data in inputs():
+        folder = pathlib.Path(sys.argv[1]) / target
+        folder.mkdir(parents=True, exist_ok=True)
+        if len(data) <= MAX:
+            (folder / hashlib.sha1(data).hexdigest()).write_bytes(data)
+            count += 1
+    print(f"{count} seeds")
+
+
+if __name__ == "__main__":
+    main()

@@ -24,7 +24,9 @@ usage: ./deploy.sh VERB
   test [--quick | --full]
                      install the test tools, build in every way, run every test and check; with --quick what belongs to
                      each change, with --full everything at its full size and length
-  packages [FOR]     install with apt what build (or run, demo, test) needs, and do nothing else
+  fuzz [MINUTES] [TARGET ...]
+                     run each fuzz target (default: 15 minutes, all); fuzz merge [TARGET ...] takes what was found into the tree
+  packages [FOR]     install with apt what build (or run, demo, test, fuzz) needs, and do nothing else
   bench              run the benchmarks and print the table
   clean [--yes]      stop, remove build output and cached tokens; keys, CA and accounts stay
   help               this
@@ -47,7 +49,7 @@ die() {
 os_release() { sed -n "s/^$1=\"\{0,1\}\([^\"]*\)\"\{0,1\}$/\1/p" /etc/os-release 2>/dev/null || true; }
 is_debian() { command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; }
 
-packages_for() { # build | run | demo | test
+packages_for() { # build | run | demo | test | fuzz | bench
   local llhttp=libllhttp-dev
   [ "$(os_release VERSION_ID)" != 12 ] || llhttp=node-llhttp # its C sources are compiled in
   local build="cmake ninja-build gcc libc6-dev pkg-config libevent-dev libssl-dev libcurl4-openssl-dev libcjson-dev
@@ -58,7 +60,8 @@ packages_for() { # build | run | demo | test
   run) echo "$build $run" ;;
   demo) echo "$build $run python3-cryptography" ;;
   test) echo "$build $run python3-cryptography libcmocka-dev clang clang-format clang-tidy cppcheck shellcheck mandoc
-    sqlite3 git zsh fish nghttp2-client procps valgrind binutils" ;;
+    sqlite3 git zsh fish nghttp2-client procps valgrind binutils libhttp-parser-dev" ;;
+  fuzz) echo "$build $run python3-cryptography clang llvm libhttp-parser-dev" ;;
   bench) echo "nginx-light haproxy squid-openssl strace procps" ;;
   esac
 }
@@ -80,7 +83,7 @@ as_root() {
   fi
 }
 
-need_packages() { # build | run | demo | test
+need_packages() { # as packages_for
   if ! is_debian; then
     warn "this is no Debian: install by yourself what is missing of: $(packages_for "$1" | xargs)"
     return 0
@@ -96,7 +99,7 @@ need_packages() { # build | run | demo | test
 
 cmd_packages() {
   case ${1-build} in
-  build | run | demo | test) need_packages "${1-build}" ;;
+  build | run | demo | test | fuzz) need_packages "${1-build}" ;;
   *) usage >&2 && exit 64 ;;
   esac
 }
@@ -887,6 +890,72 @@ cmd_test() {
   [ $TEST_FAILED = 0 ]
 }
 
+# ---- fuzz --------------------------------------------------------------------------------------
+
+FUZZ_WORK=build/fuzz-work # NAME/: what was found; NAME.log; NAME-crash-...: an input that ends the target
+
+# NAME SECONDS: one target, from the corpus, the seeds and what was found before.
+fuzz_one() {
+  local name=$1 seconds=$2 status=0 dict log=$FUZZ_WORK/$1.log work=$FUZZ_WORK/$1 before
+  mkdir -p "$work" "$FUZZ_WORK/seeds/$name"
+  rm -f "$work"-{crash,timeout,oom,leak}-*
+  dict=$(sed -n 's|^/\* dict: \(.*\) \*/$|-dict=tests/fuzz/dict/\1.dict|p' "tests/fuzz/$name.c")
+  before=$(find "$work" -type f | wc -l)
+  fixed_layout "build/fuzz/tests/fuzz_$name" ${dict:+"$dict"} -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 \
+    -max_len=8192 -len_control=50 -print_final_stats=1 -artifact_prefix="$work-" "$work" "tests/fuzz/corpus/$name" \
+    "$FUZZ_WORK/seeds/$name" >"$log" 2>&1 || status=$?
+  printf '%-14s %10s executions %6d new inputs %3d crashes\n' "$name" \
+    "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" $(($(find "$work" -type f | wc -l) - before)) $((status != 0))
+  [ $status = 0 ] || grep -h 'Test unit written to' "$log" |
+    sed "s|.*written to \(.*\)|   again: build/fuzz/tests/fuzz_$name \1   (log: $log)|" || say "   see $log"
+  return $status
+}
+
+# Adds to the corpus in the tree what reaches code that nothing in it reaches, small inputs first.
+fuzz_merge() {
+  local name
+  for name in "$@"; do
+    mkdir -p "$FUZZ_WORK/$name" "$FUZZ_WORK/seeds/$name" "tests/fuzz/corpus/$name"
+    "build/fuzz/tests/fuzz_$name" -merge=1 -use_counters=0 -max_len=2048 -rss_limit_mb=1024 "tests/fuzz/corpus/$name" \
+      "$FUZZ_WORK/$name" "$FUZZ_WORK/seeds/$name" >"$FUZZ_WORK/$name.merge.log" 2>&1 ||
+      die "merging $name failed: $FUZZ_WORK/$name.merge.log"
+    printf '%-14s %4d inputs, %6d bytes\n' "$name" "$(find "tests/fuzz/corpus/$name" -type f | wc -l)" \
+      "$(find "tests/fuzz/corpus/$name" -type f -printf '%s\n' | awk '{ n += $1 } END { print n + 0 }')"
+  done
+}
+
+cmd_fuzz() {
+  local minutes=15 merge=false name pid failed=0 pids=() targets=()
+  case ${1-} in
+  merge) merge=true && shift ;;
+  '' | *[!0-9]*) ;;
+  *) minutes=$1 && shift ;;
+  esac
+  need_packages fuzz
+  build_preset fuzz >/dev/null || die "the fuzz targets do not build: ./deploy.sh packages fuzz"
+  targets=("$@")
+  [ $# -gt 0 ] || mapfile -t targets < <(grep -l '^/\* room: ' tests/fuzz/*.c | sed 's|.*/||; s|\.c$||')
+  mkdir -p $FUZZ_WORK
+  for name in "${targets[@]}"; do
+    [ -x "build/fuzz/tests/fuzz_$name" ] || die "there is no fuzz target $name"
+  done
+  rm -rf $FUZZ_WORK/seeds
+  "$PYTHON" tests/fuzz/seeds.py $FUZZ_WORK/seeds
+  if $merge; then
+    fuzz_merge "${targets[@]}"
+    return
+  fi
+  say "${#targets[@]} targets, $minutes minutes each, $JOBS at a time"
+  for name in "${targets[@]}"; do
+    while [ "$(jobs -rp | wc -l)" -ge "$JOBS" ]; do wait -n || true; done
+    fuzz_one "$name" $((minutes * 60)) &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid" || failed=$((failed + 1)); done
+  say "$((${#targets[@]} - failed)) passed, $failed failed"
+  [ $failed = 0 ]
+}
+
 # ---- bench, clean ------------------------------------------------------------------------------
 
 # The peers; without one of them its row is missing. A package's own service must not run because of us.
@@ -973,6 +1042,7 @@ main() {
   logs) cmd_logs "$@" ;;
   test) cmd_test "$@" ;;
   packages) cmd_packages "$@" ;;
+  fuzz) cmd_fuzz "$@" ;;
   bench) cmd_bench "$@" ;;
   clean) cmd_clean "$@" ;;
   help | -h | --help) usage ;;

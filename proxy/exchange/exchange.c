@@ -622,6 +622,13 @@ static void answer_ended(struct exchange *x)
         leave_back(x);
 }
 
+static void account_served(struct exchange *x)
+{
+    health_ok(x->svc->health, x->pick.account, x->model);
+    if (x->token)
+        token_accepted(x->token);
+}
+
 static void back_head(struct stream *st, const struct head *h, bool end)
 {
     struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
@@ -631,7 +638,7 @@ static void back_head(struct stream *st, const struct head *h, bool end)
         if (try_elsewhere(x, h->status, h))
             return;
         if (h->status < 400)
-            health_ok(x->svc->health, x->pick.account, x->model);
+            account_served(x);
     }
     touch(x, x->svc->conf->upstream.read_timeout);
     pass_head(x, h, end);

@@ -276,8 +276,12 @@ void cell_renew(struct broker *b, int64_t id, struct token *t)
  * whose tokens are never accepted would be minted for each request. */
 static void count_refusal(struct cell *c, const struct token *t)
 {
-    if (clock_wall_s() - t->minted_at >= QUICK_REFUSAL_S) {
+    int64_t age_s = clock_wall_s() - t->minted_at;
+    bool has_served = atomic_load_explicit(&t->has_served, memory_order_relaxed);
+    if (has_served || age_s >= QUICK_REFUSAL_S) {
         c->quick_refusals = 0;
+        if (age_s < 1) /* a provider that now serves and now refuses: one mint a second is enough */
+            back_off(c, 1000);
         return;
     }
     if (++c->quick_refusals < 2)

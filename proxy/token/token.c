@@ -56,6 +56,12 @@ struct slice token_bytes(const struct token *t)
     return secret_bytes(t->bytes);
 }
 
+void token_accepted(struct token *t)
+{
+    if (!atomic_load_explicit(&t->has_served, memory_order_relaxed)) /* keeps the line shared */
+        atomic_store_explicit(&t->has_served, true, memory_order_relaxed);
+}
+
 int64_t token_expires_at(const struct token *t)
 {
     return t->expires_at;

@@ -15,12 +15,15 @@ struct conf;
 struct keeper;
 struct writer;
 
-/* Immutable, shared by reference. */
+/* Immutable but for one flag, shared by reference. */
 struct token;
 struct token *token_ref(struct token *t);
 void token_unref(struct token **t);
 struct slice token_bytes(const struct token *t); /* visible ASCII only, checked when it came */
 int64_t token_expires_at(const struct token *t); /* Unix s */
+/** A provider served a request with it: should one refuse it later, that says nothing about the
+ * account. Thread: any. */
+void token_accepted(struct token *t);
 
 /* The broker: one thread, curl multi, single flight, back-off, L2 in the store. */
 struct broker_conf {

@@ -20,6 +20,7 @@ struct token {
     int64_t expires_at; /* Unix s */
     int64_t soft_at;    /* from here on a renewal is wanted */
     int64_t minted_at;
+    atomic_bool has_served;
     struct secret *bytes;
 };
 

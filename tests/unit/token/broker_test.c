@@ -525,6 +525,30 @@ static void tokens_that_are_always_refused_are_not_minted_without_end(void **sta
     assert_string_equal(ask().token, "ya29.3....");
 }
 
+/* A provider that refuses one request in a hundred must not cost the account more and more. */
+static void tokens_that_served_are_replaced_without_a_growing_pause(void **state)
+{
+    stop_clock();
+    for (int i = 0; i < 20; i++) {
+        assert_true(*ask().token != '\0');
+        struct token *t = token_peek(w.cache, account);
+        token_accepted(t);
+        clock_advance_fake(1000);
+        token_invalidate(w.cache, account, t);
+    }
+    assert_int_equal(atomic_load(&ep.asked), 20);
+    /* within one second it is a pause of one second, however often */
+    for (int i = 0; i < 3; i++) {
+        assert_true(*ask().token != '\0');
+        struct token *t = token_peek(w.cache, account);
+        token_accepted(t);
+        token_invalidate(w.cache, account, t);
+        assert_string_equal(ask().failure.reason, "backoff");
+        clock_advance_fake(1100);
+    }
+    assert_int_equal(atomic_load(&ep.asked), 23);
+}
+
 /* ---- what goes wrong at the endpoint ---- */
 
 static void each_failure_has_its_reason(void **state)
@@ -860,6 +884,7 @@ int main(void)
         T(a_short_life_is_no_reason_to_chase),
         T(a_refused_token_is_not_used_again),
         T(tokens_that_are_always_refused_are_not_minted_without_end),
+        T(tokens_that_served_are_replaced_without_a_growing_pause),
         T(each_failure_has_its_reason),
         T(a_failing_endpoint_is_not_hammered),
         T(a_wrong_clock_is_corrected_and_signed_once_more),

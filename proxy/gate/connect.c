@@ -44,6 +44,7 @@ static void begin_tunnel(struct gate *g)
         return;
     }
     g->state = GATE_DIAL;
+    g->pump.link->cut_on_hangup = false; /* what a client sent before its end is the target's */
     link_pause(g->pump.link);
 }
 
@@ -149,6 +150,7 @@ static void on_tunnel_end(void *arg, const char *why, uint64_t up, uint64_t down
 
 static void refuse_dial(struct gate *g, enum err e)
 {
+    g->pump.link->cut_on_hangup = true;
     link_resume(g->pump.link);
     g->state = GATE_FIRST;
     switch ((int)e) {

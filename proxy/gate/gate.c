@@ -186,6 +186,7 @@ static bool start_session(struct gate *g, enum gate_state state)
     if (!s)
         return false;
     pump_attach(&g->pump, g->pump.link, s, &gate_pump_ops, g);
+    g->pump.link->cut_on_hangup = true; /* whoever is gone gets no answer: the provider must know */
     if (g->gates->is_draining)
         session_drain(s); /* one request yet, then it ends */
     g->state = state;

@@ -9,12 +9,14 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <poll.h>
 #include <unistd.h>
 
 #define LINK_MAGIC MAGIC('l', 'i', 'n', 'k')
 #define READ_ROUNDS 4      /* of 64 KB, before others get their turn */
 #define DIRECT_BYTES 4096u /* runs from this size on are encrypted where they lie */
 #define RECORD_ROOM (CHUNK_BYTES + 512u)
+#define LISTEN_AT_ONCE 64 /* paused links in one tick */
 #define FINISH_MS 10000u
 #define LINGER_MS 2000u
 
@@ -180,6 +182,7 @@ void links_finish(struct loop *loop)
 
 static void set_reading(struct link *l, bool on)
 {
+    list_remove(&l->unheard);
     if (l->is_reading == on)
         return;
     l->is_reading = on;
@@ -629,6 +632,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     struct loop *loop = l->loop;
     if ((what & EV_READ) && l->is_paused && l->state == LINK_OPEN) {
         set_reading(l, false); /* the pause outlasted what was there: now it is worth a call */
+        if (l->cut_on_hangup)
+            list_add_last(&loop->unheard, &l->unheard);
         return;
     }
     loop_now(loop);
@@ -646,6 +651,33 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     links_flush(loop);
     forget_clear_text(loop);
     loop->in_pass = false;
+}
+
+/* A level-triggered event cannot wait for an end without the bytes before it. */
+void links_listen(struct loop *loop)
+{
+    struct pollfd fds[LISTEN_AT_ONCE];
+    struct link *links[LISTEN_AT_ONCE];
+    nfds_t n = 0;
+    for (struct list *next = loop->unheard.next; n < LISTEN_AT_ONCE && next != &loop->unheard;
+         n++) {
+        struct link *l = container_of(next, struct link, unheard);
+        next = next->next;
+        links[n] = l;
+        fds[n] = (struct pollfd){.fd = l->fd, .events = POLLRDHUP};
+    }
+    if (n == 0 || poll(fds, n, 0) < 0)
+        return;
+    for (nfds_t i = 0; i < n; i++) {
+        struct link *l = links[i]; /* dead ones live until the next turn */
+        if (list_empty(&l->unheard))
+            continue;
+        list_remove(&l->unheard);
+        if (fds[i].revents)
+            fail(l, ERR_CLOSED, "hangup");
+        else
+            list_add_last(&loop->unheard, &l->unheard); /* the others come first next time */
+    }
 }
 
 static void on_connected(struct link *l)
@@ -695,6 +727,7 @@ static struct link *create(struct loop *loop, int fd, const struct link_ops *ops
     l->ops = ops;
     l->owner = owner;
     list_init(&l->dirty);
+    list_init(&l->unheard);
     event_assign(&l->read_ev, loop->base, fd, EV_READ | EV_PERSIST, on_readable, l);
     event_assign(&l->write_ev, loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, l);
     event_priority_set(&l->read_ev, 1);
@@ -846,6 +879,7 @@ void link_destroy(struct link *l, bool clean)
     set_writing(l, false);
     event_del(&l->read_ev); /* also when only event_active made it pending */
     list_remove(&l->dirty);
+    list_remove(&l->unheard);
     deadline_clear(&l->deadline);
     if (l->fd >= 0)
         close(l->fd);

@@ -47,7 +47,9 @@ struct link {
     struct event read_ev, write_ev;
     bool is_reading, is_writing; /* interest that the event base knows */
     bool is_paused;
-    bool saw_eof; /* from the socket */
+    bool cut_on_hangup; /* the owner's: an end or a reset while paused is an error within a second,
+                           whatever was sent before it */
+    bool saw_eof;       /* from the socket */
     bool is_eof_told;
     bool linger, clean_close;
     bool shut_wanted;     /* half-close when all has left */
@@ -60,6 +62,7 @@ struct link {
     bool report_wanted;                 /* something was put, if only nothing */
     size_t out_bytes, unreported;
     struct list dirty;
+    struct list unheard;      /* in loop->unheard: paused for long */
     struct deadline deadline; /* of LINK_FINISHING; before that the owner's */
     struct later_link later;
     uint64_t bytes_in, bytes_out; /* plaintext */

@@ -14,6 +14,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct loop *l = arg;
     wheel_turn(&l->wheel, loop_now(l));
+    links_listen(l);
     links_flush(l);
 }
 
@@ -23,6 +24,7 @@ enum err loop_create(struct loop **ret)
     if (!l)
         return ERR_NOMEM;
     list_init(&l->dirty);
+    list_init(&l->unheard);
     l->in = mem_alloc(LOOP_READ_BYTES);
     l->plain = mem_alloc(CHUNK_BYTES + 256);
     l->out = mem_alloc(LOOP_WRITE_BYTES);

@@ -28,8 +28,9 @@ struct loop {
     struct later *later;
     struct wheel wheel;
     struct event *tick;
-    uint64_t now_ms;   /* monotonic, refreshed by loop_now() at each event */
-    struct list dirty; /* links with bytes to send, sent at the end of the pass */
+    uint64_t now_ms;     /* monotonic, refreshed by loop_now() at each event */
+    struct list dirty;   /* links with bytes to send, sent at the end of the pass */
+    struct list unheard; /* links whose socket nobody waits for, looked at by the tick */
     struct chunk *free_chunks;
     uint32_t free_count;
     /* One buffer each for the thread, not for the connection. */

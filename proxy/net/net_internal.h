@@ -7,5 +7,7 @@ bool links_init(struct loop *l);
 void links_finish(struct loop *l);
 /* Sends what the pass has put; again until nothing is dirty. */
 void links_flush(struct loop *l);
+/* Has the peer of a paused link gone? A look at some of them. */
+void links_listen(struct loop *l);
 
 #endif

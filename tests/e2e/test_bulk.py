@@ -191,6 +191,22 @@ class Bulk(LabCase):
         time.sleep(1.2)
         self.assertTrue(all(r["aborted"] and not r["body_done"] for r in self.cloud.log(VERTEX)))
 
+    def test_a_client_that_leaves_a_stalled_upload_ends_it(self):
+        """Nobody reads what it sent, as the provider takes nothing; its reset is heard all the same."""
+        def under_way():
+            return json.loads(self.lab.page("/status", self.lab.admin)[2])["exchanges"]
+        self.cloud.fail("stall-on-head", host=VERTEX)
+        tunnel = self.lab.tunnel(timeout=1)
+        tunnel.send(client.request("POST", GENERATE, VERTEX, BEARER + [("content-length", "90000000")]))
+        with contextlib.suppress(TimeoutError):
+            for _ in range(90):
+                tunnel.send(b"x" * MEGABYTE)
+        self.assertTrue(until(lambda: under_way() == 1, 3))
+        tunnel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        tunnel.close()
+        # the figure is told once a second
+        self.assertTrue(until(lambda: under_way() == 0, 2.2), "the provider's connection is still held")
+
     def test_an_early_refusal_does_not_wait_for_the_body(self):
         with self.lab.tunnel(timeout=8) as tunnel:
             tunnel.send(client.request("POST", GENERATE, VERTEX, [("authorization", "Bearer gemini-nobody-123456789"),

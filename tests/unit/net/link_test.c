@@ -177,6 +177,73 @@ static void what_waits_inside_comes_out_on_resume(void **state)
     }
 }
 
+/* A peer that is gone, with bytes that nobody reads before its end: who wants to know, knows. */
+static void a_paused_reader_hears_of_a_hangup_if_it_wants(void **state)
+{
+    enum {
+        CLEAN,
+        CUT,
+        RESET,
+        MANNERS
+    };
+    for (enum depth d = PLAIN; d < DEPTHS; d++) {
+        for (int how = CLEAN; how < MANNERS; how++) {
+            for (int wants = 0; wants < 2; wants++) {
+                struct rig r;
+                struct end e[2];
+                join(&r, e, d, false);
+                e[1].link->cut_on_hangup = wants;
+                link_pause(e[1].link);
+                put(&e[0], "what was sent before");
+                loop_end_pass(r.loop);
+                turn(&r, 5);
+                if (how == RESET)
+                    link_abort(e[0].link);
+                else
+                    link_destroy(e[0].link, how == CLEAN);
+                e[0].link = NULL;
+                if (wants) {
+                    TURN_UNTIL(&r, e[1].errors);
+                    assert_int_equal(e[1].err, ERR_CLOSED);
+                    assert_int_equal(e[1].count + (size_t)e[1].eofs, 0);
+                } else {
+                    turn(&r, 20);
+                    assert_int_equal(e[1].errors + e[1].eofs, 0);
+                    link_resume(e[1].link);
+                    TURN_UNTIL(&r, e[1].errors || e[1].eofs);
+                    assert_true(how == RESET || strstr(sbuf_z(&e[1].got), "sent before"));
+                }
+                part(&r, e);
+            }
+        }
+    }
+}
+
+/* Paused for long, watched for its end, and resumed: nothing is lost. */
+static void a_watched_pause_ends_like_any_other(void **state)
+{
+    for (enum depth d = PLAIN; d < DEPTHS; d++) {
+        struct rig r;
+        struct end e[2];
+        join(&r, e, d, false);
+        e[1].link->cut_on_hangup = true;
+        for (int i = 0; i < 5; i++) {
+            link_pause(e[1].link);
+            put(&e[0], "0123456789");
+            loop_end_pass(r.loop);
+            turn(&r, 5);
+            assert_int_equal(e[1].count, 10u * (unsigned)i);
+            link_resume(e[1].link);
+            TURN_UNTIL(&r, e[1].count == 10u * (unsigned)(i + 1));
+        }
+        link_destroy(e[0].link, true);
+        e[0].link = NULL;
+        TURN_UNTIL(&r, e[1].eofs || e[1].errors);
+        assert_int_equal(e[1].errors, 0);
+        part(&r, e);
+    }
+}
+
 static void a_reader_that_stalls_holds_back_the_writer(void **state)
 {
     for (enum depth d = PLAIN; d < DEPTHS; d++) {
@@ -524,6 +591,8 @@ int main(void)
         cmocka_unit_test(a_big_transfer_arrives_as_it_was),
         cmocka_unit_test(pausing_loses_and_holds_up_nothing),
         cmocka_unit_test(what_waits_inside_comes_out_on_resume),
+        cmocka_unit_test(a_paused_reader_hears_of_a_hangup_if_it_wants),
+        cmocka_unit_test(a_watched_pause_ends_like_any_other),
         cmocka_unit_test(a_reader_that_stalls_holds_back_the_writer),
         cmocka_unit_test(a_cut_tls_stream_is_an_error),
         cmocka_unit_test(a_cut_is_seen_after_a_pause),

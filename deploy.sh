@@ -10,7 +10,7 @@ PID_FILE=$RUN/credswapd.pid
 DEMO_PID_FILE=$RUN/demo.pid
 OUT_LOG=$RUN/credswapd.log # what the daemon says on stderr
 IN_DOCKER=false
-JOBS=$(nproc 2>/dev/null || echo 2)
+JOBS=${JOBS:-$(nproc 2>/dev/null || echo 2)}
 
 usage() {
   cat <<'TXT'

@@ -278,14 +278,16 @@ static void count_refusal(struct cell *c, const struct token *t)
 {
     int64_t age_s = clock_wall_s() - t->minted_at;
     bool has_served = atomic_load_explicit(&t->has_served, memory_order_relaxed);
-    if (has_served || age_s >= QUICK_REFUSAL_S) {
+    if (age_s >= (has_served ? 1 : QUICK_REFUSAL_S)) {
         c->quick_refusals = 0;
-        if (age_s < 1) /* a provider that now serves and now refuses: one mint a second is enough */
-            back_off(c, 1000);
         return;
     }
     if (++c->quick_refusals < 2)
         return;
+    if (has_served) { /* a provider that now serves and now refuses: the pause need not grow */
+        back_off(c, 1000);
+        return;
+    }
     uint64_t s = c->quick_refusals - 2 < 6 ? 1ull << (c->quick_refusals - 2) : QUICK_DELAY_MAX_S;
     back_off(c, with_jitter(1000 * s));
     LOG(LOG_WARN, "token_refused_again", KV_Z("account", c->name), KV_U("times", c->quick_refusals),

@@ -314,11 +314,19 @@ static void rest(struct writer *w, uint64_t pause_ms)
 }
 
 /* Old history goes once an hour. A failure waits for the next hour. */
-static void tidy(struct store *s)
+static void tidy(struct writer *w)
 {
-    if (usage_prune(s, clock_wall_s() - USAGE_KEEP_S, NULL) == ERR_OK &&
-        cooldown_prune(s, clock_wall_ms() - TIDY_MS, NULL) == ERR_OK)
-        (void)!db_script(s, "PRAGMA optimize", NULL);
+    enum err e = begin_batch(w);
+    if (e == ERR_OK)
+        e = usage_prune(w->s, clock_wall_s() - USAGE_KEEP_S, NULL);
+    if (e == ERR_OK)
+        e = cooldown_prune(w->s, clock_wall_ms() - TIDY_MS, NULL);
+    if (e == ERR_OK)
+        e = store_commit(w->s, NULL);
+    if (e == ERR_OK)
+        (void)!db_script(w->s, "PRAGMA optimize", NULL);
+    else
+        store_rollback(w->s);
 }
 
 static void *writer_main(void *arg)
@@ -327,7 +335,7 @@ static void *writer_main(void *arg)
     uint64_t pause_ms = PAUSE_MIN_MS, tidy_at = now_ms() + TIDY_MS;
     while (gather(w, tidy_at)) {
         if (w->batch.count == 0) {
-            tidy(w->s);
+            tidy(w);
         } else if (write_batch(w) == ERR_OK) {
             finish_batch(w);
             pause_ms = PAUSE_MIN_MS;

@@ -8,10 +8,20 @@
 
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
 static atomic_int freed, ran;
+static atomic_long behind_s; /* of the monotonic clock, for this program alone */
+
+int clock_gettime(clockid_t id, struct timespec *ret)
+{
+    int r = (int)syscall(SYS_clock_gettime, id, ret);
+    if (r == 0 && id == CLOCK_MONOTONIC)
+        ret->tv_sec -= atomic_load(&behind_s);
+    return r;
+}
 
 static void count_free(void *arg)
 {
@@ -239,6 +249,37 @@ static void a_store_that_cannot_open_is_said(void **state)
     chmod(f->path, 0600);
 }
 
+/* Starts a writer whose hour is over in a second, and waits until that has passed. */
+static void let_an_hour_pass(struct fix *f, int schema)
+{
+    char sql[64];
+    snprintf(sql, sizeof sql, "PRAGMA user_version = %d", schema);
+    assert_int_equal(shell(f, "INSERT INTO usage (minute, client, account, model, requests) "
+                              "VALUES (60, 'c', 'a', 'm', 1)"),
+                     SQLITE_OK);
+    atomic_store(&behind_s, 3599);
+    struct writer *w = start(f);
+    assert_int_equal(shell(f, sql), SQLITE_OK);
+    usleep(100000);
+    atomic_store(&behind_s, 0);
+    sleep(2);
+    writer_stop(w);
+}
+
+static void old_history_goes_once_an_hour(void **state)
+{
+    struct fix *f = *state;
+    let_an_hour_pass(f, store_schema_newest());
+    assert_int_equal(requests(f), 0);
+}
+
+static void nothing_goes_from_a_store_of_a_newer_program(void **state)
+{
+    struct fix *f = *state;
+    let_an_hour_pass(f, store_schema_newest() + 1);
+    assert_int_equal(requests(f), 1);
+}
+
 /* A child writes, says what it has committed, and is killed in the middle. */
 static void what_was_committed_survives_a_kill(void **state)
 {
@@ -296,6 +337,8 @@ int main(void)
         T(a_full_disk_drops_nothing_that_matters),
         T(no_memory_drops_loudly),
         T(a_store_that_cannot_open_is_said),
+        T(old_history_goes_once_an_hour),
+        T(nothing_goes_from_a_store_of_a_newer_program),
         T(what_was_committed_survives_a_kill),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -263,7 +263,7 @@ static void on_eof(struct link *l)
     struct tunnel *t = obj_from(l->owner, TUNNEL_MAGIC);
     int i = side_of(t, l);
     t->has_ended[i] = true;
-    if (!t->has_ended[!i]) {
+    if (!t->has_ended[!i] && !l->is_write_broken) { /* else the other way is of no use any more */
         link_shut(t->links[!i]);
         return;
     }

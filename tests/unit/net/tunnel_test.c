@@ -59,13 +59,17 @@ static void on_tunnel_end(void *arg, const char *why, uint64_t up, uint64_t down
     j->tunnel = NULL;
 }
 
-static void join(struct joined *j, const char *seen, uint64_t silence_ms)
+static void join_with(struct joined *j, const char *seen, uint64_t silence_ms, bool small)
 {
     int front[2], back[2];
     *j = (struct joined){0};
     rig_open(&j->rig);
     make_pair(front);
     make_pair(back);
+    for (int i = 0; small && i < 2; i++) {
+        small_buffers(front[i]);
+        small_buffers(back[i]);
+    }
     j->client = front[0];
     j->target = back[0];
     struct link *l = link_create(j->rig.loop, front[1], &no_ops, NULL);
@@ -74,6 +78,11 @@ static void join(struct joined *j, const char *seen, uint64_t silence_ms)
         tunnel_join(l, back[1], seen, strlen(seen), silence_ms, on_tunnel_end, j, &j->tunnel),
         ERR_OK);
     loop_end_pass(j->rig.loop);
+}
+
+static void join(struct joined *j, const char *seen, uint64_t silence_ms)
+{
+    join_with(j, seen, silence_ms, false);
 }
 
 static void part(struct joined *j)
@@ -277,6 +286,31 @@ static void silence_and_resets_end_it(void **state)
     }
 }
 
+/* One end reads nothing until all is stuck, and goes by a reset; what the other still sends is for
+ * nobody, and no reason to stay. */
+static void a_reset_of_who_does_not_read_ends_it(void **state)
+{
+    static char bytes[30000];
+    for (int to_client = 0; to_client < 2; to_client++) {
+        struct joined j;
+        join_with(&j, "", 60000, true);
+        int from = to_client ? j.target : j.client, *to = to_client ? &j.client : &j.target;
+        size_t sent = 0;
+        for (int i = 0; i < 200 && sent < 900000; i++) {
+            ssize_t r = send(from, bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+            sent += r > 0 ? (size_t)r : 0;
+            turn(&j.rig, 1);
+        }
+        assert_true(sent > 100000 && sent < 900000);
+        struct linger cut = {1, 0};
+        setsockopt(*to, SOL_SOCKET, SO_LINGER, &cut, sizeof cut);
+        close(*to);
+        *to = -1;
+        TURN_UNTIL(&j.rig, j.ends);
+        part(&j);
+    }
+}
+
 /* ---- listener ---- */
 
 static int accepted;
@@ -468,6 +502,7 @@ int main(void)
         cmocka_unit_test(a_slow_reader_that_has_ended_still_gets_all),
         cmocka_unit_test(the_same_with_little_data),
         cmocka_unit_test(silence_and_resets_end_it),
+        cmocka_unit_test(a_reset_of_who_does_not_read_ends_it),
         cmocka_unit_test(a_listener_without_descriptors_rests_and_comes_back),
         cmocka_unit_test(addresses_are_bound_or_refused_with_a_sentence),
         cmocka_unit_test(dialling_follows_policy_and_connect_to),

@@ -170,7 +170,7 @@ static enum err load_health(struct question *q)
                                 .step = s->step,
                                 .reason = "store"};
         if (slice_copy(s->model, cool.model, sizeof cool.model))
-            health_merge(q->health, &cool);
+            health_merge(q->health, &cool, clock_wall_ms());
     }
     return e;
 }

@@ -140,12 +140,22 @@ void health_cool(struct health *h, const struct snap_account *a, struct slice mo
     *ret = e->c;
 }
 
-void health_merge(struct health *h, const struct cooldown *c)
+/* It began in a future that the clock has taken back: nobody knows how much of it is left, and the
+ * provider says so if any is. */
+static bool is_unreal(const struct cooldown *c, int64_t now_ms)
+{
+    return now_ms + BEHIND_MS < c->since_ms;
+}
+
+void health_merge(struct health *h, const struct cooldown *c, int64_t now_ms)
 {
     struct slice key = model_key(slice_make(c->model, strnlen(c->model, sizeof c->model)));
     struct entry *e = find(h, c->account_id, key);
-    if (e && (c->since_ms < e->c.since_ms ||
-              (c->since_ms == e->c.since_ms && c->until_ms <= e->c.until_ms)))
+    if (is_unreal(c, now_ms))
+        return;
+    if (e && !is_unreal(&e->c, now_ms) &&
+        (c->since_ms < e->c.since_ms ||
+         (c->since_ms == e->c.since_ms && c->until_ms <= e->c.until_ms)))
         return; /* news that is older than what we know */
     if (!e)
         e = add(h, c->account_id, key);
@@ -162,9 +172,7 @@ static int64_t until_of(const struct health *h, const struct snap_account *a, st
     const struct entry *e = find(h, a->id, key);
     if (!e || e->c.since_ms < a->cleared_at_ms || now_ms >= e->c.until_ms)
         return 0;
-    /* It began in a future that the clock has taken back: nobody knows how much of it is left, and
-     * the provider says so if any is. */
-    return now_ms + BEHIND_MS < e->c.since_ms ? 0 : e->c.until_ms;
+    return is_unreal(&e->c, now_ms) ? 0 : e->c.until_ms;
 }
 
 int64_t health_cool_until(const struct health *h, const struct snap_account *a, struct slice model,

@@ -55,8 +55,9 @@ struct cooldown {
  * not escalate. Retry-After is capped at 1 hour. */
 void health_cool(struct health *h, const struct snap_account *a, struct slice model,
                  const char *reason, int64_t retry_after_s, int64_t now_ms, struct cooldown *ret);
-/** Takes over another worker's (or the store's) cool-down. */
-void health_merge(struct health *h, const struct cooldown *c);
+/** Takes over another worker's (or the store's) cool-down, unless what we know is newer. One that
+ * begins in the future (the clock was set back) counts for nothing. */
+void health_merge(struct health *h, const struct cooldown *c, int64_t now_ms);
 /** Wall ms until which the account rests for this model, or 0. */
 int64_t health_cool_until(const struct health *h, const struct snap_account *a, struct slice model,
                           int64_t now_ms);

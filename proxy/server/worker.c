@@ -29,7 +29,7 @@ struct cool_letter {
 static void deliver_cool(struct letter *l)
 {
     struct cool_letter *c = container_of(l, struct cool_letter, letter);
-    health_merge(c->to->svc.health, &c->cooldown);
+    health_merge(c->to->svc.health, &c->cooldown, clock_wall_ms());
     mem_free(c);
 }
 
@@ -253,7 +253,7 @@ static void merge_cooldowns(struct worker *w, const struct snapshot *s)
                                 .step = c->step,
                                 .reason = "stored"};
         if (slice_copy(c->model, mine.model, sizeof mine.model))
-            health_merge(w->svc.health, &mine);
+            health_merge(w->svc.health, &mine, clock_wall_ms());
     }
 }
 

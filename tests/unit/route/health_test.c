@@ -129,17 +129,32 @@ static void news_of_other_workers_is_taken_when_newer(void **state)
                          .until_ms = T0 + 40000,
                          .step = 3,
                          .reason = "429"};
-    health_merge(h, &c);
+    health_merge(h, &c, T0);
     assert_int_equal(health_cool_until(h, &acct, SLICE("m"), T0), T0 + 40000);
     c.since_ms = T0 - 10;
     c.until_ms = T0 + 90000;
-    health_merge(h, &c);
+    health_merge(h, &c, T0);
     assert_int_equal(health_cool_until(h, &acct, SLICE("m"), T0), T0 + 40000);
     c.since_ms = T0 + 10;
     c.until_ms = T0 + 20000;
-    health_merge(h, &c);
+    health_merge(h, &c, T0 + 10);
     assert_int_equal(health_cool_until(h, &acct, SLICE("m"), T0 + 10), T0 + 20000);
     assert_int_equal(cool(h, "m", -1, T0 + 20000), 60000); /* step 4 */
+    health_destroy(h);
+}
+
+/* The clock is a day back: what began in the other day is no news, and keeps no news out. */
+static void news_from_a_future_counts_for_nothing(void **state)
+{
+    struct health *h = make();
+    int64_t now = T0 - INT64_C(86400000);
+    struct cooldown late = {.account_id = 7, .model = "m", .since_ms = T0, .until_ms = T0 + 9000};
+    struct cooldown c = {.account_id = 7, .model = "m", .since_ms = now, .until_ms = now + 4000};
+    cool(h, "m", 60, T0);
+    health_merge(h, &c, now + 5);
+    assert_int_equal(health_cool_until(h, &acct, SLICE("m"), now + 5), now + 4000);
+    health_merge(h, &late, now + 5);
+    assert_int_equal(health_cool_until(h, &acct, SLICE("m"), now + 5), now + 4000);
     health_destroy(h);
 }
 
@@ -173,6 +188,7 @@ int main(void)
         cmocka_unit_test(clearing_an_account_ends_what_began_before),
         cmocka_unit_test(the_clock_may_jump_back),
         cmocka_unit_test(news_of_other_workers_is_taken_when_newer),
+        cmocka_unit_test(news_from_a_future_counts_for_nothing),
         cmocka_unit_test(the_table_is_bounded_and_drops_what_ended_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

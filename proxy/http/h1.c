@@ -211,16 +211,22 @@ static bool scan_size_line(struct h1 *h, const char *p, size_t n, size_t *digits
     return true;
 }
 
-static enum trailer after(enum trailer at, char c, bool *ok)
+/* One with '_' is refused in a request and only odd in an answer, as in heads (h1_parse.c). */
+static bool is_trailer_name(const struct h1 *h, char c)
 {
-    switch (at) {
+    return is_token(slice_make(&c, 1)) && (c != '_' || h->session.role == ROLE_CLIENT);
+}
+
+static enum trailer after_trailer(const struct h1 *h, char c, bool *ok)
+{
+    switch (h->trailer) {
     case TRAILER_NOT_YET:
         return c == '\n' ? TRAILER_START : TRAILER_NOT_YET;
     case TRAILER_START:
-        *ok = c == '\r' || (c != '_' && is_token(slice_make(&c, 1)));
+        *ok = c == '\r' || is_trailer_name(h, c);
         return c == '\r' ? TRAILER_CR : TRAILER_NAME;
     case TRAILER_NAME:
-        *ok = c == ':' || (c != '_' && is_token(slice_make(&c, 1)));
+        *ok = c == ':' || is_trailer_name(h, c);
         return c == ':' ? TRAILER_VALUE : TRAILER_NAME;
     case TRAILER_VALUE:
         *ok = c != '\n';
@@ -229,7 +235,7 @@ static enum trailer after(enum trailer at, char c, bool *ok)
         *ok = c == '\n';
         return TRAILER_START;
     }
-    return at;
+    return h->trailer;
 }
 
 /* In trailers llhttp takes a bare LF, folded lines and empty names. They are dropped, but by
@@ -238,7 +244,7 @@ static bool trailers_ok(struct h1 *h, const char *p, size_t n)
 {
     bool ok = true;
     for (size_t i = 0; h->is_last_chunk && ok && i < n; i++)
-        h->trailer = after(h->trailer, p[i], &ok);
+        h->trailer = after_trailer(h, p[i], &ok);
     return ok;
 }
 

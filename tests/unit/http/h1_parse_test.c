@@ -124,6 +124,9 @@ static void chunked_bodies_are_cut_one_way_or_refused(void **state)
             check_chunked(&chunked[i], ROLE_SERVER, step);
             check_chunked(&chunked[i], ROLE_CLIENT, step);
         }
+    static const struct vector odd = BAD("0\r\nx_y: z\r\n\r\n", 400, "chunk");
+    for (size_t step = 1; step <= odd.raw.n; step++)
+        check_chunked(&odd, ROLE_SERVER, step); /* an answer may have it, as in its head */
 }
 
 /* ---- sizes ---- */

@@ -780,6 +780,7 @@ static void an_answered_connection_is_used_again(void **state)
     static const char *const clean[] = {
         OK200(LEN "5\r\n") "hello",
         OK200(CHUNKED) "5\r\nhello\r\n0\r\n\r\n",
+        OK200(CHUNKED) "5\r\nhello\r\n0\r\nodd_name: 1\r\n\r\n",
         OK200(LEN "0\r\n"),
         "HTTP/1.1 204 N\r\n\r\n",
         "HTTP/1.1 304 N\r\n\r\n",

@@ -673,6 +673,8 @@ void links_listen(struct loop *loop)
         if (list_empty(&l->unheard))
             continue;
         list_remove(&l->unheard);
+        if (!l->cut_on_hangup)
+            continue; /* its owner has changed its mind */
         if (fds[i].revents)
             fail(l, ERR_CLOSED, "hangup");
         else

@@ -244,6 +244,28 @@ static void a_watched_pause_ends_like_any_other(void **state)
     }
 }
 
+/* As a request that waits behind others turns out to be a CONNECT. */
+static void who_does_not_want_to_hear_any_more_hears_nothing(void **state)
+{
+    struct rig r;
+    struct end e[2];
+    join(&r, e, PLAIN, false);
+    e[1].link->cut_on_hangup = true;
+    link_pause(e[1].link);
+    put(&e[0], "all that was sent");
+    turn(&r, 20);
+    e[1].link->cut_on_hangup = false;
+    link_destroy(e[0].link, true);
+    e[0].link = NULL;
+    turn(&r, 400);
+    assert_int_equal(e[1].errors, 0);
+    link_resume(e[1].link);
+    TURN_UNTIL(&r, e[1].eofs || e[1].errors);
+    assert_int_equal(e[1].errors, 0);
+    assert_string_equal(sbuf_z(&e[1].got), "all that was sent");
+    part(&r, e);
+}
+
 static void a_reader_that_stalls_holds_back_the_writer(void **state)
 {
     for (enum depth d = PLAIN; d < DEPTHS; d++) {
@@ -592,6 +614,7 @@ int main(void)
         cmocka_unit_test(pausing_loses_and_holds_up_nothing),
         cmocka_unit_test(what_waits_inside_comes_out_on_resume),
         cmocka_unit_test(a_paused_reader_hears_of_a_hangup_if_it_wants),
+        cmocka_unit_test(who_does_not_want_to_hear_any_more_hears_nothing),
         cmocka_unit_test(a_watched_pause_ends_like_any_other),
         cmocka_unit_test(a_reader_that_stalls_holds_back_the_writer),
         cmocka_unit_test(a_cut_tls_stream_is_an_error),

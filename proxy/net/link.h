@@ -93,7 +93,7 @@ void link_pause(struct link *l);
 void link_resume(struct link *l);
 /** True when received bytes wait inside TLS or the stash. */
 bool link_has_unread(const struct link *l);
-/** Idle pooled links learn their fate before others run. Call outside of the link's own event. */
+/** Idle pooled links learn their fate before others run. */
 void link_set_idle(struct link *l, bool idle);
 /** Says "no more" to the peer once what was put has left (half-close); reading goes on. */
 void link_shut(struct link *l);

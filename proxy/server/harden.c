@@ -38,11 +38,12 @@ void tune_heap(void)
     /* NOLINTEND(concurrency-mt-unsafe) */
 }
 
-#define CROWD 256u
+#define CROWD 1024u
 #define BETWEEN_MS 10000u
 
 /* What a crowd of connections took lies in the middle of the heaps when it has left, where free()
- * gives nothing back. Looking through them costs some ms, so it is done seldom. */
+ * gives nothing back. Looking through them holds up each worker for some tens of ms, so it is done
+ * seldom, and not for what a thousand connections held. */
 void heap_follow(uint64_t connections, uint64_t now_ms)
 {
     static uint64_t most, again_at_ms;

@@ -765,10 +765,9 @@ static void on_deadline(struct deadline *d)
 
 static bool method_ok(struct slice m)
 {
-    static const struct slice methods[] = {{"POST", 4}, {"GET", 3},    {"PUT", 3},    {"PATCH", 5},
-                                           {"HEAD", 4}, {"DELETE", 6}, {"OPTIONS", 7}};
-    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
-        if (slice_eq(m, methods[i]))
+    struct slice rest = SLICE(EXCHANGE_METHODS), one;
+    while (slice_next(&rest, ',', &one))
+        if (slice_eq(m, slice_trim(one)))
             return true;
     return false;
 }

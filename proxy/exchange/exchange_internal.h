@@ -109,6 +109,9 @@ bool retry_allowed(const struct exchange *x, bool is_definite);
 int64_t retry_after_s(const struct head *h); /* -1: none */
 
 /* reply.c: the answers that the proxy gives in a provider's place */
+/* What is served, as Allow says it. */
+#define EXCHANGE_METHODS "POST, GET, PUT, PATCH, HEAD, DELETE, OPTIONS"
+
 enum reply {
     REPLY_NO_TOKEN,
     REPLY_UNKNOWN_TOKEN,

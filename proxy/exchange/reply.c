@@ -150,7 +150,7 @@ static bool is_permanent(int status)
 static void send_reply(struct exchange *x, enum reply what, int64_t retry_after)
 {
     char seconds[24], status[128];
-    struct field fields[6];
+    struct field fields[7];
     struct head h = {.status = replies[what].status, .fields = fields};
     h.reason = slice_of(phrase(h.status));
     head_add(&h, FIELD_CONTENT_TYPE, SLICE("content-type"),
@@ -163,6 +163,8 @@ static void send_reply(struct exchange *x, enum reply what, int64_t retry_after)
         snprintf(seconds, sizeof seconds, "%lld", (long long)(retry_after ? retry_after : 1));
         head_add(&h, FIELD_RETRY_AFTER, SLICE("retry-after"), slice_of(seconds));
     }
+    if (what == REPLY_METHOD)
+        head_add(&h, FIELD_OTHER, SLICE("allow"), SLICE(EXCHANGE_METHODS));
     if (x->api == API_ANTHROPIC && is_permanent(h.status))
         head_add(&h, FIELD_OTHER, SLICE("x-should-retry"), SLICE("false"));
     if (x->api == API_ANTHROPIC)

@@ -24,6 +24,8 @@ static const struct {
                {503, "Service Unavailable"},
                {504, "Gateway Timeout"}};
 
+const struct field answer_allow = {{"allow", 5}, {"GET, HEAD", 9}, FIELD_OTHER};
+
 const char *answer_phrase(int status)
 {
     for (size_t i = 0; i < ARRAY_LEN(phrases); i++)
@@ -55,12 +57,14 @@ void answer_refusal(struct stream *st, int status, const char *proxy_status, con
 {
     char text[128];
     snprintf(text, sizeof text, "credswap; error=%s", proxy_status);
-    struct field extra[2] = {{SLICE("proxy-status"), slice_of(text), FIELD_PROXY_STATUS}};
+    struct field extra[3] = {{SLICE("proxy-status"), slice_of(text), FIELD_PROXY_STATUS}};
     uint32_t count = 1;
     if (status == 407)
         extra[count++] = (struct field){SLICE("proxy-authenticate"),
                                         SLICE("Basic realm=\"credswap\", charset=\"UTF-8\""),
                                         FIELD_PROXY_AUTHENTICATE};
+    if (status == 405)
+        extra[count++] = answer_allow;
     if (closes)
         session_drain(st->session);
     answer_send(st, &(struct answer){status, "text/plain; charset=utf-8", slice_of(sentence), extra,

@@ -14,6 +14,8 @@ void answer_send(struct stream *st, const struct answer *a);
 /** text/plain, one sentence, with Proxy-Status; CLOSES ends the connection after it. */
 void answer_refusal(struct stream *st, int status, const char *proxy_status, const char *sentence,
                     bool closes);
+/** What belongs to a 405: pages and the admin port take GET and HEAD. */
+extern const struct field answer_allow;
 /** "Not Found" */
 const char *answer_phrase(int status);
 

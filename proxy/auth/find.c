@@ -173,6 +173,21 @@ bool auth_holds_known(const struct head *h, const struct snapshot *s, const stru
     return f.has_known;
 }
 
+bool auth_is_known_host(struct slice authority, const struct snapshot *s,
+                        const struct master_key *k)
+{
+    struct slice host = slice_sub(authority, 0, slice_find(authority, ':', 0));
+    struct slice rest = host, label;
+    const char *reason;
+    int status;
+    bool is_known = false;
+    for (bool is_whole = true; is_whole || slice_next(&rest, '.', &label); is_whole = false) {
+        (void)auth_verify(is_whole ? host : label, s, k, 0, &reason, &status);
+        is_known |= status != 401;
+    }
+    return is_known;
+}
+
 void auth_strip_query(struct slice query, struct sbuf *out)
 {
     static const char hex[] = "0123456789ABCDEF";

@@ -30,6 +30,11 @@ void auth_find(const struct head *h, const struct snapshot *s, const struct mast
  * when that cannot be told: such a head must not go to a stranger. Thread: any. */
 bool auth_holds_known(const struct head *h, const struct snapshot *s, const struct master_key *k);
 
+/** The same of an AUTHORITY as it was written: is the host, or one of its labels, a placeholder?
+ * Then neither a log nor a name server may learn it. Thread: any. */
+bool auth_is_known_host(struct slice authority, const struct snapshot *s,
+                        const struct master_key *k);
+
 /** One placeholder to its client, by its exact bytes: NULL with REASON and STATUS as above. For
  * places other than a head (the stubs). */
 const struct snap_client *auth_verify(struct slice placeholder, const struct snapshot *s,

@@ -71,6 +71,15 @@ void connect_begin(struct gate *g, struct stream *st, const struct head *h, bool
                "bad_authority");
         return;
     }
+    struct decision d =
+        policy_decide(g->gates->policy, g->gates->svc->snapshot, &g->info.authority);
+    if (d.verdict != VERDICT_SWAP &&
+        auth_is_known_host(h->authority, g->gates->svc->snapshot, g->gates->svc->key)) {
+        g->info.authority = (struct authority){0};
+        refuse(g, 400, "http_request_error", "A client token is no host name.\n",
+               "token_misplaced");
+        return;
+    }
     if (target == TARGET_OTHER_HOST) {
         refuse(g, 421, "http_request_error", "Host and CONNECT name different hosts.\n", "host");
         return;
@@ -81,8 +90,6 @@ void connect_begin(struct gate *g, struct stream *st, const struct head *h, bool
                "proxy_auth");
         return;
     }
-    struct decision d =
-        policy_decide(g->gates->policy, g->gates->svc->snapshot, &g->info.authority);
     switch (d.verdict) {
     case VERDICT_SWAP:
         g->api = d.rule ? d.rule->api : API_NONE;

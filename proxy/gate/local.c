@@ -124,6 +124,10 @@ static void begin_relay(struct gate *g, struct stream *st, const struct head *h,
                        true);
         return;
     }
+    if (auth_is_known_host(h->authority, g->gates->svc->snapshot, g->gates->svc->key)) {
+        answer_refusal(st, 400, "http_request_error", "A client token is no host name.\n", true);
+        return;
+    }
     const char *required = g->gates->conf->policy.proxy_auth;
     const struct field *f = head_get(h, FIELD_PROXY_AUTHORIZATION);
     const struct snap_client *c = NULL;

@@ -261,3 +261,15 @@ class Connects(LabCase):
             if MARK in line:  # where somebody wanted to go is what the log is for; nothing else
                 self.assertIn(entry.pop("host", ""), (name,))
             self.assertNotIn(MARK, json.dumps(entry))
+
+    def test_a_client_token_is_no_host(self):
+        """Somebody mixed up the variables: neither the log nor a name server learns it."""
+        for line in (f"CONNECT {ALICE}:443", f"CONNECT {ALICE}.test:443", f"CONNECT a.{ALICE}.test:443", f"GET http://{ALICE}/", f"GET http://{ALICE}.test/x"):
+            with self.subTest(line=line), client.Plain(("127.0.0.1", self.lab.port), timeout=6) as plain:
+                host = re.split(r"[ /]+", line.replace("http:/", ""))[1]
+                plain.send(f"{line} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+                response = plain.reader.response()
+                self.assertStatus(response, 400)
+                self.assertNotIn(ALICE.encode(), response.raw)
+                self.assertTrue(plain.reader.at_end(3))
+        self.lab.scan_secrets()

@@ -33,8 +33,9 @@ enum err server_ctxs_init(struct tls_ctxs *t)
 
 /* ---- callbacks of the handshake ---- */
 
-/* Protocols that we speak, the best first, each with its length before it. */
-static const unsigned char server_alpn[] = "\x08http/1.1";
+/* Protocols that we speak, the best first, each with its length before it. curl --http1.0 offers
+ * the last one alone. */
+static const unsigned char server_alpn[] = "\x08http/1.1\x08http/1.0";
 
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
                    const unsigned char *in, unsigned in_n, void *arg)

@@ -191,7 +191,9 @@ static void alpn_is_the_servers_choice(void **state)
              {"\x02h2\x08http/1.1", "http/1.1"},
              {"\x08http/1.1\x02h2", "http/1.1"},
              {"\x02h2", NULL},
-             {"\x08http/1.0", NULL},
+             {"\x08http/1.0", "http/1.0"},
+             {"\x08http/1.0\x08http/1.1", "http/1.1"},
+             {"\x08http/1.2", NULL},
              {"\x07http/1.", NULL}};
     for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
         SSL *c = client(HOST, 0);

@@ -16,6 +16,7 @@
 
 #define CONTROL_MAGIC MAGIC('c', 't', 'r', 'l')
 #define CONTROL_MAX 32u
+#define UNREAD_MAX (256u * 1024u) /* of answers; who reads none gets no more, and is not read */
 
 struct control_conn {
     uint32_t magic;
@@ -24,8 +25,8 @@ struct control_conn {
     struct link *link;
     struct sbuf line;
     uint32_t uid;
-    bool is_over;
-    uint32_t pending; /* answers of the broker that still come: the struct must live */
+    bool is_over, has_ended; /* has_ended: it asks no more, and may still wait for answers */
+    uint32_t pending;        /* answers of the broker that still come: the struct must live */
     struct later_link later;
 };
 
@@ -51,6 +52,21 @@ static void over(struct control_conn *c)
     list_remove(&c->link_all);
     link_destroy(c->link, false);
     release(c);
+}
+
+/* Nothing more will be asked: what was put still leaves. */
+static void finish(struct control_conn *c)
+{
+    c->is_over = true;
+    list_remove(&c->link_all);
+    link_finish(c->link, false);
+    release(c);
+}
+
+static void settle(struct control_conn *c)
+{
+    if (!c->is_over && c->has_ended && c->pending == 0)
+        finish(c);
 }
 
 /* Each line asked gets a line back, also when there was no memory for what it should say. */
@@ -138,10 +154,14 @@ static void on_refreshed(void *arg, struct token *t, const struct token_failure 
     }
     say(c, &out);
     sbuf_finish(&out);
+    struct loop *loop = c->server->loop;
     c->pending--;
     mem_free(r);
-    release(c);
-    loop_end_pass(c->server->loop);
+    if (c->is_over)
+        release(c);
+    else
+        settle(c);
+    loop_end_pass(loop);
 }
 
 static void do_account(struct control_conn *c, const char *verb, const char *name)
@@ -210,26 +230,43 @@ static void on_ready(struct link *l)
     (void)l;
 }
 
+/* Answers the lines that are there, as long as the answers are taken. */
+static void do_lines(struct control_conn *c)
+{
+    size_t from = 0, at = 0;
+    while (!c->is_over && link_queued(c->link) <= UNREAD_MAX &&
+           (at = slice_find(sbuf_slice(&c->line), '\n', from)) < c->line.n) {
+        do_line(c, slice_sub(sbuf_slice(&c->line), from, at));
+        from = at + 1;
+    }
+    if (c->is_over)
+        return;
+    if (from)
+        memmove(c->line.p, c->line.p + from, c->line.n - from);
+    c->line.n -= from;
+    if (link_queued(c->link) > UNREAD_MAX)
+        link_pause(c->link);
+    else if (c->line.n > COMMAND_LINE_MAX)
+        over(c);
+    else
+        link_resume(c->link);
+}
+
 static void on_data(struct link *l, const void *p, size_t n)
 {
     struct control_conn *c = obj_from(l->owner, CONTROL_MAGIC);
     sbuf_add(&c->line, p, n);
-    if (c->line.failed) {
+    if (c->line.failed)
         over(c);
-        return;
-    }
-    size_t from = 0, at;
-    while (!c->is_over && (at = slice_find(sbuf_slice(&c->line), '\n', from)) < c->line.n) {
-        do_line(c, slice_sub(sbuf_slice(&c->line), from, at));
-        from = at + 1;
-    }
-    memmove(c->line.p, c->line.p + from, c->line.n - from);
-    c->line.n -= from;
+    else
+        do_lines(c);
 }
 
 static void on_eof(struct link *l)
 {
-    over(obj_from(l->owner, CONTROL_MAGIC));
+    struct control_conn *c = obj_from(l->owner, CONTROL_MAGIC);
+    c->has_ended = true;
+    settle(c);
 }
 
 static void on_error(struct link *l, enum err e, const char *why)
@@ -241,8 +278,9 @@ static void on_error(struct link *l, enum err e, const char *why)
 
 static void on_flushed(struct link *l, size_t n)
 {
-    (void)l;
-    (void)n;
+    struct control_conn *c = obj_from(l->owner, CONTROL_MAGIC);
+    if (n && link_queued(l) <= UNREAD_MAX / 2)
+        do_lines(c);
 }
 
 static const struct link_ops ops = {.on_ready = on_ready,
@@ -274,7 +312,7 @@ static void on_accept(void *arg, int fd, const struct sockaddr_storage *peer)
     c->magic = CONTROL_MAGIC;
     c->server = s;
     c->uid = (uint32_t)who.uid;
-    sbuf_init(&c->line, COMMAND_LINE_MAX);
+    sbuf_init(&c->line, COMMAND_LINE_MAX + LOOP_READ_BYTES);
     c->link = link_create(s->loop, fd, &ops, c);
     if (!c->link) {
         mem_free(c);

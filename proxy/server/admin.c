@@ -49,6 +49,8 @@ static void serve(struct admin_conn *c, struct stream *st, const struct head *h)
     sbuf_init(&body, 4u << 20);
     if (!slice_eq(h->method, SLICE("GET")) && !slice_eq(h->method, SLICE("HEAD"))) {
         a.status = 405;
+        a.extra = &answer_allow;
+        a.extra_count = 1;
     } else if (slice_eq(path, SLICE("/healthz"))) {
         sbuf_adds(&body, "ok\n");
     } else if (slice_eq(path, SLICE("/readyz"))) {
@@ -68,10 +70,18 @@ static void serve(struct admin_conn *c, struct stream *st, const struct head *h)
     sbuf_finish(&body);
 }
 
+static void touch(struct admin_conn *c)
+{
+    struct loop *loop = c->server->loop;
+    deadline_set(&loop->wheel, &c->deadline, loop->now_ms + ADMIN_IDLE_MS);
+}
+
 static void on_head(struct stream *st, const struct head *h, bool end)
 {
     (void)end;
-    serve(obj_from(st->owner, ADMIN_MAGIC), st, h);
+    struct admin_conn *c = obj_from(st->owner, ADMIN_MAGIC);
+    touch(c); /* the time runs from the last question: a scraper keeps its connection */
+    serve(c, st, h);
 }
 
 static void on_body(struct stream *st, const void *p, size_t n, bool end)
@@ -111,7 +121,28 @@ static void on_finished(struct session *s)
     over(c);
 }
 
-static const struct session_sink session_sink = {.on_open = on_open, .on_finished = on_finished};
+/* As on the proxy port: one answer, no byte of the request in it, and the end. */
+static void refuse(struct session *s, const struct fault *f)
+{
+    struct admin_conn *c = obj_from(s->owner, ADMIN_MAGIC);
+    struct sbuf out;
+    if (c->is_over)
+        return;
+    sbuf_init(&out, 512);
+    sbuf_addf(&out, "HTTP/1.1 %d %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", f->status,
+              answer_phrase(f->status));
+    if (!s->is_answered && !s->is_answering && !out.failed)
+        link_put(c->pump.link, out.p, out.n);
+    sbuf_finish(&out);
+    if (s->is_answering && !s->is_answered)
+        link_destroy(c->pump.link, false);
+    else
+        link_finish(c->pump.link, true);
+    over(c);
+}
+
+static const struct session_sink session_sink = {
+    .on_open = on_open, .on_finished = on_finished, .on_fault = refuse};
 
 static void drop(struct admin_conn *c)
 {
@@ -126,7 +157,7 @@ static void on_ready(struct pump *p)
 
 static void on_fault(struct pump *p)
 {
-    drop(obj_from(p->owner, ADMIN_MAGIC));
+    refuse(p->session, &p->session->fault);
 }
 
 static void on_end(struct pump *p, enum err e, const char *why)
@@ -172,7 +203,7 @@ static void on_accept(void *arg, int fd, const struct sockaddr_storage *peer)
     pump_attach(&c->pump, l, session, &pump_ops, c);
     list_add_last(&s->admin_conns, &c->link);
     c->deadline.fire = on_deadline;
-    deadline_set(&s->loop->wheel, &c->deadline, s->loop->now_ms + ADMIN_IDLE_MS);
+    touch(c);
     if (!session)
         drop(c);
 }

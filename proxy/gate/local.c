@@ -8,7 +8,7 @@
 #include "gate/target.h"
 #include "stub/pages.h"
 
-#include <stdio.h>
+#include <openssl/sha.h>
 #include <string.h>
 
 #define PAGE_MAX (512u * 1024u)
@@ -46,6 +46,35 @@ static void serve_status(struct gate *g, struct stream *st)
     sbuf_finish(&body);
 }
 
+/* RFC 9110 section 13.1.2, where "W/" makes no difference; our own marks hold no comma. */
+static bool knows(const struct head *h, struct slice etag)
+{
+    const struct field *f = head_get_name(h, SLICE("if-none-match"));
+    struct slice rest = f ? f->value : (struct slice){NULL, 0}, one;
+    while (slice_next(&rest, ',', &one)) {
+        one = slice_trim(one);
+        if (slice_starts(one, SLICE("W/")))
+            one = slice_sub(one, 2, one.n);
+        if (slice_eq(one, etag) || slice_eq(one, SLICE("*")))
+            return true;
+    }
+    return false;
+}
+
+/* Of what the page says: scripts change with the configuration, "/" with the browser. */
+static struct slice make_etag(const struct sbuf *body, char buf[36])
+{
+    unsigned char sum[SHA256_DIGEST_LENGTH];
+    static const char hex[] = "0123456789abcdef";
+    SHA256((const unsigned char *)body->p, body->n, sum);
+    buf[0] = buf[33] = '"';
+    for (size_t i = 0; i < 16; i++) {
+        buf[1 + 2 * i] = hex[sum[i] >> 4];
+        buf[2 + 2 * i] = hex[sum[i] & 15];
+    }
+    return slice_make(buf, 34);
+}
+
 static void serve_rendered(struct gate *g, struct stream *st, const struct head *h)
 {
     struct page_facts facts;
@@ -56,15 +85,15 @@ static void serve_rendered(struct gate *g, struct stream *st, const struct head 
     sbuf_init(&body, PAGE_MAX);
     enum err e = page_render(head_path_only(h), head_query(h),
                              agent ? agent->value : (struct slice){"", 0}, &facts, &body, &type);
-    char etag[80];
-    snprintf(etag, sizeof etag, "\"%s\"", facts.ca_sha256);
-    const struct field extra[2] = {{SLICE("etag"), slice_of(etag), FIELD_OTHER},
-                                   {SLICE("cache-control"), SLICE("max-age=3600"), FIELD_OTHER}};
-    const struct field *known = head_get_name(h, SLICE("if-none-match"));
-    if (e == ERR_OK && known && slice_eq(known->value, slice_of(etag)))
-        answer_send(st, &(struct answer){304, NULL, {"", 0}, extra, 2});
+    char text[36];
+    struct slice etag = e == ERR_OK ? make_etag(&body, text) : SLICE("");
+    const struct field extra[3] = {{SLICE("etag"), etag, FIELD_OTHER},
+                                   {SLICE("cache-control"), SLICE("max-age=3600"), FIELD_OTHER},
+                                   {SLICE("vary"), SLICE("user-agent"), FIELD_OTHER}};
+    if (e == ERR_OK && knows(h, etag))
+        answer_send(st, &(struct answer){304, NULL, {"", 0}, extra, 3});
     else if (e == ERR_OK)
-        answer_send(st, &(struct answer){200, type, sbuf_slice(&body), extra, 2});
+        answer_send(st, &(struct answer){200, type, sbuf_slice(&body), extra, 3});
     else
         answer_refusal(st, e == ERR_NOT_FOUND ? 404 : 503, "http_request_denied",
                        e == ERR_NOT_FOUND ? "No such page here. See / for what there is.\n"

@@ -30,6 +30,7 @@ enum target local_target(const struct head *h, struct authority *ret)
 /* "/vertex/v1/projects/P/locations/L/..." names its host by the location. */
 static bool vertex_host(struct slice path, char *buf, size_t size)
 {
+    path = slice_sub(path, 0, slice_find(path, '?', 0)); /* a query names no host */
     size_t at = slice_search(path, SLICE("/locations/"));
     struct slice rest = slice_sub(path, at == path.n ? at : at + 11, path.n);
     struct slice location = slice_sub(rest, 0, slice_find(rest, '/', 0));

@@ -214,6 +214,12 @@ for label, body in {
         "trailer connection": chunk(S, last=b"0\r\nConnection: close\r\n\r\n"),
 }.items():
     normal("chunks valid " + label, BASE + CHUNKED + b"\r\n" + body, framing=CHUNKED.lower())
+MANY = b'{"contents":[],"pad":"' + b"p" * 3000 + b'"}'
+accepted("chunks of one byte, many", BASE + CHUNKED + b"\r\n" + b"".join(b"1\r\n%c\r\n" % b for b in MANY) + b"0\r\n\r\n", body=MANY)
+accepted("chunks of growing size", BASE + CHUNKED + b"\r\n" + b"".join(b"%X\r\n%s\r\n" % (len(p), p) for p in (MANY[i * (i - 1) // 2:i * (i + 1) // 2] for i in range(1, 90)) if p) + b"0\r\n\r\n", body=MANY)
+accepted("chunks with an extension each", BASE + CHUNKED + b"\r\n" + b"".join(b"10;e=%d\r\n%s\r\n" % (i % 10, MANY[i:i + 16]) for i in range(0, 3008, 16)) + b"%x\r\n%s\r\n0\r\n\r\n" % (len(MANY) - 3008, MANY[3008:]), body=MANY)
+accepted("crlf behind a body", BASE + SIZED + b"\r\n")
+accepted("crlf behind chunks", BASE + CHUNKED + b"\r\n" + CHUNKS + b"\r\n")
 accepted("chunks none", BASE + CHUNKED + b"\r\n0\r\n\r\n", body=b"")
 
 # ---- bytes in lines ----
@@ -268,6 +274,11 @@ for label, field, seen in (
         ("one letter name", b"a: b\r\n", b"a: b\r\n"), ("digits name", b"123: b\r\n", b"123: b\r\n"), ("repeated field", b"Accept: a\r\nAccept: b\r\n", b"Accept: a\r\nAccept: b\r\n"),
         ("long value", b"X-A: " + b"v" * 20000 + b"\r\n", b"X-A: " + b"v" * 20000 + b"\r\n"), ("long name", b"X-" + b"n" * 2000 + b": b\r\n", b"X-" + b"n" * 2000 + b": b\r\n"),
         ("two cookies", b"Cookie: a=b\r\nCookie: c=d\r\n", b"Cookie: a=b\r\nCookie: c=d\r\n"), ("request in a value", b"X-A: GET /x HTTP/1.1\r\n", b"X-A: GET /x HTTP/1.1\r\n"),
+        ("conditions and ranges", b"Range: bytes=0-5\r\nIf-None-Match: \"x\"\r\nIf-Range: y\r\n", b"Range: bytes=0-5\r\nIf-None-Match: \"x\"\r\nIf-Range: y\r\n"),
+        ("what caches read", b"Pragma: no-cache\r\nCache-Control: no-store\r\nMax-Forwards: 0\r\n", b"Pragma: no-cache\r\nCache-Control: no-store\r\nMax-Forwards: 0\r\n"),
+        ("what browsers send", b"Origin: https://x.test\r\nSec-Fetch-Mode: cors\r\nDNT: 1\r\nAccept-Encoding: gzip, br;q=0.5, *;q=0\r\n", b"Origin: https://x.test\r\nSec-Fetch-Mode: cors\r\nDNT: 1\r\nAccept-Encoding: gzip, br;q=0.5, *;q=0\r\n"),
+        ("content-encoding", b"Content-Encoding: gzip\r\nContent-MD5: x\r\nDigest: y\r\n", b"Content-Encoding: gzip\r\nContent-MD5: x\r\nDigest: y\r\n"),
+        ("value of one tab", b"X-A: \t\r\n", b"X-A: \r\n"), ("comma value", b"X-A: ,\r\n", b"X-A: ,\r\n"), ("name that begins like ours", b"Content-Length-X: 9\r\nHost-X: y\r\nAuthorization-X: z\r\n", b"Content-Length-X: 9\r\nHost-X: y\r\nAuthorization-X: z\r\n"),
         ("dash name", b"-: b\r\n", b"-: b\r\n"), ("value of colons", b"X-A:::\r\n", b"X-A: ::\r\n")):
     normal("field " + label, BASE + field + SIZED, seen)
 
@@ -317,6 +328,10 @@ for label, target in {"absolute": f"https://{VERTEX}{GENERATE}", "absolute upper
 for label, query in {"query": "?a=b", "empty query": "?", "odd query": "?a=b&&c&=d&e=f=g", "percent query": "?a=%00%0d%0a%20", "question marks": "?a?b??", "slashes in query": "?a=/../x",
                      "plus": "?a=b+c", "colon": "?a=http://evil.test/", "semicolon": "?a;b=c", "at": "?a@b"}.items():
     accepted("target " + label, START.replace(b" HTTP", query.encode() + b" HTTP") + HOST + AUTH + SIZED, target=GENERATE + query)
+for label, query in {"odd visible bytes in the query": "?a=\"<>\\^`{|}[]'()*!$,", "long words in the query": "?" + "&".join(f"k{i}=v" for i in range(500))}.items():
+    accepted("target " + label, START.replace(b" HTTP", query.encode() + b" HTTP") + HOST + AUTH + SIZED, target=GENERATE + query)
+for label, old, new in (("encoded dash", "2.5-pro", "2.5%2Dpro"), ("encoded in lower case", "2.5-pro", "2.5%2dpro"), ("encoded dot inside", "2.5-pro", "2%2E5-pro")):
+    accepted("target " + label, START.replace(old.encode(), new.encode()) + HOST + AUTH + SIZED, target=GENERATE.replace(old, new), status=-1)
 for label, size, want in (("at the limit", URI_MAX, True), ("one beyond", URI_MAX + 1, False), ("far beyond", 70000, False)):
     line = START.replace(b" HTTP", b"?a=" + b"b" * (size - len(PATH) - 3) + b" HTTP") + HOST + AUTH + SIZED
     if want:
@@ -366,11 +381,15 @@ refused("host missing beside an absolute target", with_line(f"POST https://{VERT
 refused("host agrees with a foreign absolute target", with_line(f"POST https://{GEMINI}{GENERATE} HTTP/1.1".encode(), f"Host: {GEMINI}\r\n".encode() + AUTH), 421)
 for label, value in {"upper": VERTEX.upper(), "port": VERTEX + ":443", "mixed": VERTEX.title(), "spaces": f"  {VERTEX}\t"}.items():
     normal("host valid " + label, START + f"Host: {value}\r\n".encode() + AUTH + SIZED)
+for label, name in {"lower": b"host", "upper": b"HOST", "mixed": b"hOsT"}.items():
+    normal("host valid name " + label, START + name + b":" + VERTEX.encode() + b"\r\n" + AUTH + SIZED)
 normal("host last", START + AUTH + SIZED.replace(b"\r\n", b"\r\n" + HOST, 1))
 normal("host named by connection stays", BASE + b"Connection: host\r\n" + SIZED)
 accepted("host missing in 1.0", START.replace(b"1.1", b"1.0") + AUTH + SIZED, closes=True)
 accepted("1.0", OLD + SIZED, closes=True)
 accepted("1.0 kept", OLD + b"Connection: keep-alive\r\n" + SIZED)
+accepted("1.0 kept by upper case", OLD + b"CONNECTION: Keep-Alive\r\n" + SIZED)
+accepted("1.0 keep-alive and close", OLD + b"Connection: keep-alive, close\r\n" + SIZED, closes=True)
 
 # ---- Connection, Upgrade, Expect and other fields that end here ----
 
@@ -386,6 +405,11 @@ for label, fields, kept in (
         ("empty credentials", b"X-Api-Key:\r\n", b""), ("expect continue sent at once", b"Expect: 100-continue\r\n", b""), ("connection of odd tokens", b"Connection: , ,close-ish,\x80\r\n", b"")):
     normal("connection " + label, BASE + fields + SIZED, kept, closes=label == "close")
 accepted("expect upper", BASE + b"Expect: 100-CONTINUE\r\n" + SIZED)
+accepted("expect mixed, with chunks", BASE + b"eXpEcT: 100-Continue\r\n" + CHUNKED + b"\r\n" + CHUNKS)
+for label, value in {"upper": b"Keep-Alive", "and a name": b"keep-alive, X", "twice": b"keep-alive, keep-alive", "te": b"TE, keep-alive", "empty": b"", "commas": b",,keep-alive,,", "tabs": b"\tkeep-alive\t,\tx"}.items():
+    accepted("connection keeps: " + label, BASE + b"Connection: " + value + b"\r\n" + SIZED)
+for label, value in {"upper": b"CLOSE", "in a list": b"x-a, close", "beside keep-alive": b"keep-alive, close", "in a second field": b"keep-alive\r\nConnection: close"}.items():
+    accepted("connection closes: " + label, BASE + b"Connection: " + value + b"\r\n" + SIZED, closes=True)
 accepted("expect in 1.0", OLD + b"Expect: 100-continue\r\n" + SIZED, closes=True)
 
 # ---- sizes ----
@@ -416,6 +440,8 @@ for method in ("GET", "HEAD", "DELETE", "OPTIONS"):
     refused(method.lower() + " te xchunked", line + b"Transfer-Encoding: xchunked\r\n\r\n" + CHUNKS)
 for method in ("PUT", "PATCH"):
     accepted(method.lower(), f"{method} {GENERATE} HTTP/1.1\r\n".encode() + HOST + AUTH + SIZED, method=method, status=-1)
+    accepted(method.lower() + " with chunks", f"{method} {GENERATE} HTTP/1.1\r\n".encode() + HOST + AUTH + CHUNKED + b"\r\n" + CHUNKS, method=method, status=-1)
+    accepted(method.lower() + " without body", f"{method} {GENERATE} HTTP/1.1\r\n".encode() + HOST + AUTH + b"\r\n", body=b"", method=method, status=-1)
 refused("asterisk options twice", b"OPTIONS ** HTTP/1.1\r\n" + HOST + AUTH + b"\r\n")
 
 # ---- CONNECT, in clear, to the proxy's port ----
@@ -483,7 +509,9 @@ for label, authority, fields, line in (
         ("trailing dot", f"{VERTEX}.:443", None, b"CONNECT %s HTTP/1.1\r\n"), ("many fields", AT, b"".join(b"X-%d: y\r\n" % i for i in range(100)), b"CONNECT %s HTTP/1.1\r\n"), ("long field", AT, b"X-A: " + b"y" * 30000 + b"\r\n", b"CONNECT %s HTTP/1.1\r\n"),
         ("length 0", AT, b"Content-Length: 0\r\n", b"CONNECT %s HTTP/1.1\r\n"), ("close", AT, b"Connection: close\r\n", b"CONNECT %s HTTP/1.1\r\n"), ("proxy-connection", AT, b"Proxy-Connection: Keep-Alive\r\nUser-Agent: curl/8\r\n", b"CONNECT %s HTTP/1.1\r\n"),
         ("empty line first", AT, None, b"\r\nCONNECT %s HTTP/1.1\r\n"), ("spaces round the host", AT, f"Host: \t{AT} \r\n".encode(), b"CONNECT %s HTTP/1.1\r\n"), ("odd values", AT, b"X-A:\r\nX-B: \xe4\tb\r\n", b"CONNECT %s HTTP/1.1\r\n"),
-        ("credentials", AT, b"Proxy-Authorization: Basic YTpi\r\n", b"CONNECT %s HTTP/1.1\r\n"), ("upgrade", AT, b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"CONNECT %s HTTP/1.1\r\n")):
+        ("credentials", AT, b"Proxy-Authorization: Basic YTpi\r\n", b"CONNECT %s HTTP/1.1\r\n"), ("trailing dot, upper", f"{VERTEX.upper()}.:443", None, b"CONNECT %s HTTP/1.1\r\n"),
+        ("trailing dot, host without", f"{VERTEX}.:443", f"Host: {AT}\r\n".encode(), b"CONNECT %s HTTP/1.1\r\n"), ("host with a trailing dot", AT, f"Host: {VERTEX}.:443\r\n".encode(), b"CONNECT %s HTTP/1.1\r\n"), ("127 fields", AT, b"X: y\r\n" * 127 + f"Host: {AT}\r\n".encode(), b"CONNECT %s HTTP/1.1\r\n"),
+        ("two empty lines first", AT, None, b"\r\n\r\nCONNECT %s HTTP/1.1\r\n"), ("expect", AT, b"Expect: 100-continue\r\n", b"CONNECT %s HTTP/1.1\r\n"), ("1.0 keep-alive", AT, b"Proxy-Connection: keep-alive\r\nConnection: keep-alive\r\n", b"CONNECT %s HTTP/1.0\r\n"), ("upgrade", AT, b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"CONNECT %s HTTP/1.1\r\n")):
     connect("valid " + label, authority, fields, "accepted", line=line)
 
 

@@ -511,6 +511,22 @@ class GatewayPaths(LabCase):
                 self.assertIn(self.ask(path).status, (400, 403, 404, 405))
         self.assertNothingForwarded()
 
+    def test_hostile_heads(self):
+        """A share of the table, under a provider's prefix."""
+        some = [v for v in VECTORS if v.want in ("refused", "cut") and not v.name.startswith("host") and b" /v1/projects/" in v.data.split(b"\r\n")[0] and len(v.data) < 2000][::9]
+        self.assertGreater(len(some), 50)
+        for v in some:
+            with self.subTest(vector=v.name), client.Plain(("127.0.0.1", self.lab.port), timeout=AT_ONCE_S) as plain:
+                with contextlib.suppress(ConnectionError):
+                    plain.send((v.data + FOLLOW).replace(b" /v1/projects/", b" /vertex/v1/projects/"))
+                got = plain.reader.rest()
+                self.assertTrue(plain.reader.eof)
+                statuses = re.findall(rb"HTTP/1\.1 (\d{3}) ", got)
+                self.assertTrue(len(statuses) <= 1 and all(s >= b"400" for s in statuses), got[:200])
+                self.assertNotIn(ALICE.encode(), got)
+        self.assertEqual([r["body"] for r in self.cloud.log() if r["host"] != OAUTH and (r["body_done"] or r["body_len"] == 0)], [])
+        self.assertEqual(self.cloud.violations("malformed"), [])
+
     def test_the_query_names_no_host(self):
         for query in ("?x=/locations/europe-west4/y", "?/locations/global"):
             self.cloud.reset()

@@ -210,6 +210,29 @@ static void any_client_is_known_wherever_it_stands(void **state)
     }
 }
 
+static void a_client_is_known_as_a_host(void **state)
+{
+    static const struct {
+        const char *authority;
+        bool want;
+    } cases[] = {{"", false},
+                 {":443", false},
+                 {"x.test:443", false},
+                 {"theirs-0123456789:443", false},
+                 {"[::1]:443", false},
+                 {ALICE, true},
+                 {ALICE ":443", true},
+                 {ALICE ".test:443", true},
+                 {"a." ALICE ".b.test", true},
+                 {"a.b." ALICE, true},
+                 {"x" ALICE ":443", false},
+                 {"gemini-off-0123456789:443", true},
+                 {"claude-late-0123456789.", true}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        assert_int_equal(auth_is_known_host(slice_of(cases[i].authority), &snap, key),
+                         cases[i].want);
+}
+
 static void strips(const char *in, const char *want)
 {
     struct sbuf b;
@@ -275,6 +298,7 @@ int main(void)
         cmocka_unit_test(disabled_and_expired_clients_are_403),
         cmocka_unit_test(the_same_placeholder_may_stand_twice_but_not_two),
         cmocka_unit_test(any_client_is_known_wherever_it_stands),
+        cmocka_unit_test(a_client_is_known_as_a_host),
         cmocka_unit_test(the_query_is_rebuilt_without_keys),
         cmocka_unit_test(proxy_credentials_are_user_or_password),
     };

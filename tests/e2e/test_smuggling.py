@@ -45,8 +45,9 @@ class Deliver(LabCase):
         self.assertNotIn(ALICE.encode(), got)
 
     def check_next(self):
+        """A request on a new connection works, and only it is whole (one that was cut may be on its way yet)."""
         self.assertStatus(self.lab.ask(token=ALICE), 200)
-        self.assertEqual(len(self.arrived()), 1)
+        self.assertEqual(len([r for r in self.arrived() if r["body_done"]]), 1)
 
 
 class Hostile(Deliver):

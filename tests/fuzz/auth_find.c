@@ -14,15 +14,16 @@ static const struct snap_client disabled = {.id = 2},
                                 ended = {.id = 3, .enabled = true, .expires_at = 5};
 static struct master_key *key;
 
+static const struct {
+    struct slice placeholder;
+    const struct snap_client *client;
+} known[] = {{{PLACEHOLDER, sizeof PLACEHOLDER - 1}, &alice},
+             {{"disabled-client", 15}, &disabled},
+             {{"ended-client", 12}, &ended}};
+
 const struct snap_client *snapshot_find_client(const struct snapshot *s,
                                                const unsigned char hash[HMAC_SIZE])
 {
-    static const struct {
-        struct slice placeholder;
-        const struct snap_client *client;
-    } known[] = {{{PLACEHOLDER, sizeof PLACEHOLDER - 1}, &alice},
-                 {{"disabled-client", 15}, &disabled},
-                 {{"ended-client", 12}, &ended}};
     unsigned char h[HMAC_SIZE];
     (void)s;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -53,6 +54,24 @@ static void check_query(struct slice query)
     sbuf_finish(&b);
 }
 
+static bool is_known(struct slice text)
+{
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (slice_eq(text, known[i].placeholder))
+            return true;
+    return false;
+}
+
+/* A host that is a placeholder, or has one for a label, must not be told to anybody. */
+static void check_host(struct slice text)
+{
+    struct slice host = slice_sub(text, 0, slice_find(text, ':', 0)), label;
+    bool want = is_known(host);
+    for (struct slice rest = host; slice_next(&rest, '.', &label);)
+        want |= is_known(label);
+    CHECK(auth_is_known_host(text, &(struct snapshot){0}, key) == want);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct field fields[16];
@@ -71,6 +90,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             (struct field){name, slice_trim(slice_sub(line, at + 1, line.n)), field_id(name)};
     }
     auth_find(&h, &(struct snapshot){0}, key, 10, API_VERTEX, &r);
+    bool holds_known = auth_holds_known(&h, &(struct snapshot){0}, key);
+    CHECK(holds_known || (!r.client && r.status != 403));
+    CHECK(!holds_known || !r.reason || strcmp(r.reason, "none") != 0);
+    check_host(h.path);
     if (r.client) {
         struct auth_scan s;
         CHECK(slice_eq(r.placeholder, SLICE(PLACEHOLDER)));

@@ -4,9 +4,9 @@
 # and a target for each). The last line is "N passed, N failed"; below 90 % a source fails.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-build=build/coverage
+build=build/fuzz-coverage
 least=90
-[ -f $build/build.ninja ] || cmake --preset coverage >/dev/null
+[ -f $build/build.ninja ] || cmake --preset fuzz-coverage >/dev/null
 cmake --build $build -j "$(nproc)" >$build/build.log 2>&1 || {
   tail -n 30 $build/build.log >&2
   exit 1

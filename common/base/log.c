@@ -227,25 +227,21 @@ static void add_time(struct sbuf *out)
 }
 
 /* ` key=` or `,"key":` */
-static void add_key(struct sbuf *out, const char *key, bool logfmt)
+static void add_key(struct sbuf *out, struct slice key, bool logfmt)
 {
-    size_t n = strlen(key), extra = logfmt ? 2 : 4;
-    char *to = sbuf_reserve(out, n + extra);
+    char *to = sbuf_reserve(out, key.n + 4);
     if (!to)
         return;
-    if (logfmt) {
-        *to++ = ' ';
-    } else {
-        *to++ = ',';
+    char *start = to;
+    *to++ = logfmt ? ' ' : ',';
+    if (!logfmt)
         *to++ = '"';
-    }
-    memcpy(to, key, n);
-    to += n;
-    if (logfmt)
-        *to = '=';
-    else
-        memcpy(to, "\":", 2);
-    sbuf_commit(out, n + extra);
+    memcpy(to, key.p, key.n);
+    to += key.n;
+    if (!logfmt)
+        *to++ = '"';
+    *to++ = logfmt ? '=' : ':';
+    sbuf_commit(out, (size_t)(to - start));
 }
 
 static void make_line(struct sbuf *out, enum log_level level, const char *event,
@@ -263,7 +259,7 @@ static void make_line(struct sbuf *out, enum log_level level, const char *event,
     for (size_t i = 0; i < count; i++) {
         if (kv[i].type == LOG_SLICE && kv[i].s.n == 0)
             continue;
-        add_key(out, kv[i].key, logfmt);
+        add_key(out, slice_of(kv[i].key), logfmt);
         add_value(out, &kv[i]);
     }
     sbuf_adds(out, logfmt ? "\n" : "}\n");

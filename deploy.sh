@@ -838,7 +838,7 @@ test_builds() {
   beside cost "$PYTHON" tests/cost/run.py --build build/strict
   tally release "$PYTHON" tests/release.py build/strict || true
   tally build-coverage build_coverage || true
-  tally build-tsan build_preset tsan credswapd credswap || true
+  tally build-tsan build_preset tsan credswapd credswap fault_shim || true
   collect cost || true
 }
 

@@ -453,6 +453,11 @@ class Shim:
 shim = Shim()
 
 
+def built_with(library):
+    """Whether the daemon is linked with LIBRARY (libasan, libtsan)."""
+    return library in subprocess.run(["ldd", DAEMON], capture_output=True, text=True, check=False).stdout
+
+
 def preload():
     """The environment that puts the shim into a daemon: behind a sanitizer's library, which must be first."""
     linked = subprocess.run(["ldd", DAEMON], capture_output=True, text=True, check=False).stdout

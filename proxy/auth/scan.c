@@ -18,9 +18,9 @@ static unsigned pair_hash(const char *p)
     return ((unsigned)(unsigned char)p[0] << 5 ^ (unsigned char)p[1]) & 1023;
 }
 
-static void add_pattern(struct auth_scan *s, const char *text, size_t n)
+/* The next N bytes of the text are a pattern. */
+static void take_pattern(struct auth_scan *s, size_t n)
 {
-    memcpy(s->text + s->used, text, n);
     s->pattern[s->count].at = s->used;
     s->pattern[s->count++].n = (uint16_t)n;
     s->used = (uint16_t)(s->used + n);
@@ -28,6 +28,12 @@ static void add_pattern(struct auth_scan *s, const char *text, size_t n)
         s->longest = (uint16_t)n;
     if (n < s->shortest)
         s->shortest = (uint16_t)n;
+}
+
+static void add_pattern(struct auth_scan *s, const char *text, size_t n)
+{
+    memcpy(s->text + s->used, text, n);
+    take_pattern(s, n);
 }
 
 /* The characters of the base64 text that the placeholder alone decides when LEAD bytes stand before
@@ -78,13 +84,12 @@ static void add_base64(struct auth_scan *s, struct slice placeholder)
 
 static void add_hex(struct auth_scan *s, struct slice placeholder, const char digits[16])
 {
-    char buf[2 * PLACEHOLDER_MAX];
+    char *text = s->text + s->used;
     for (size_t i = 0; i < placeholder.n; i++) {
-        buf[2 * i] = digits[(unsigned char)placeholder.p[i] >> 4];
-        buf[2 * i + 1] = digits[(unsigned char)placeholder.p[i] & 15];
+        text[2 * i] = digits[(unsigned char)placeholder.p[i] >> 4];
+        text[2 * i + 1] = digits[(unsigned char)placeholder.p[i] & 15];
     }
-    add_pattern(s, buf, 2 * placeholder.n);
-    mem_wipe(buf, sizeof buf);
+    take_pattern(s, 2 * placeholder.n);
 }
 
 void auth_scan_init(struct auth_scan *s, struct slice placeholder)

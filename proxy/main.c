@@ -1,4 +1,5 @@
 /* credswapd: arguments, configuration, and off it goes. */
+#include "base/crypto_heap.h"
 #include "conf/conf.h"
 #include "server/server.h"
 
@@ -55,6 +56,7 @@ int main(int argc, char **argv)
                                             {NULL, 0, NULL, 0}};
     const char *path = NULL;
     bool check = false;
+    (void)crypto_heap_init(); /* too late for it: OpenSSL wipes by itself, at more cost */
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts */
     for (int o; (o = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
         switch (o) {

@@ -2,6 +2,7 @@
  * only. */
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/crypto_heap.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "conf/conf.h"
@@ -467,6 +468,7 @@ static void destroy_all(struct worker *w)
     loop_destroy(w->loop); /* drains what waits to be destroyed, which may still use TLS contexts */
     tls_ctxs_destroy(w->tls);
     arena_thread_finish();
+    crypto_heap_forget();
     log_flush();
 }
 
@@ -476,6 +478,7 @@ static void *worker_main(void *arg)
     event_base_loop(w->loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
     publish(w);
     arena_thread_finish();
+    crypto_heap_forget();
     log_flush();
     return NULL;
 }

@@ -1,6 +1,7 @@
 /* Towards clients: one ready context for each host, with its leaf; tickets under keys that all
  * workers share. */
 #include "base/clock.h"
+#include "base/crypto_heap.h"
 #include "base/mem.h"
 #include "base/seal.h"
 #include "tls/hello.h"
@@ -134,7 +135,11 @@ static SSL_CTX *build(struct tls_ctxs *t, struct slice host, X509 *leaf)
     SSL_CTX *ctx = tls_ctx_new(TLS_server_method(), t);
     if (!ctx)
         return NULL;
-    SSL_CTX_set_options(ctx, SSL_OP_CLEANSE_PLAINTEXT); /* clients send credentials */
+    /* Clients send credentials: what they were read into is wiped when it is given back. */
+    if (crypto_heap_wipes())
+        SSL_CTX_set_default_read_buffer_len(ctx, CRYPTO_WIPED_BYTES);
+    else
+        SSL_CTX_set_options(ctx, SSL_OP_CLEANSE_PLAINTEXT);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);

@@ -1,5 +1,6 @@
 /* The broker's thread: letters in, letters out, one loop with libcurl in it. */
 #include "base/arena.h"
+#include "base/crypto_heap.h"
 #include "base/log.h"
 #include "base/seal.h"
 #include "keys/keeper.h"
@@ -146,6 +147,7 @@ static void *run(void *arg)
     event_base_loop(b->base, EVLOOP_NO_EXIT_ON_EMPTY);
     log_flush();
     arena_thread_finish(); /* snapshots that ended here */
+    crypto_heap_forget();
     return NULL;
 }
 

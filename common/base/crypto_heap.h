@@ -1,0 +1,23 @@
+/* OpenSSL's heap. It takes two buffers of 17 KB for each record that comes or goes and gives them
+ * back at once (SSL_MODE_RELEASE_BUFFERS), which is dear in malloc(3), and what a client sent stays
+ * readable in what was freed. Here such buffers come from a stock of the thread's own, the last one
+ * first, and those that clients' records were read into come back wiped. */
+#ifndef BASE_CRYPTO_HEAP_H
+#define BASE_CRYPTO_HEAP_H
+#include <stdbool.h>
+
+/** Bytes to ask for with SSL_CTX_set_default_read_buffer_len: a buffer of this size, which is more
+ * than OpenSSL asks for by itself, is wiped when it is freed. */
+#define CRYPTO_WIPED_BYTES 17408u
+/** Buffers of a kind that a thread keeps at most. */
+#define CRYPTO_STOCK_MAX 64u
+
+/** Before anything else speaks to OpenSSL, and before any thread. False when it was too late:
+ * everything works then, but crypto_heap_wipes() says no. */
+bool crypto_heap_init(void);
+/** True when buffers of CRYPTO_WIPED_BYTES are wiped. Thread: any. */
+bool crypto_heap_wipes(void);
+/** The calling thread's stock goes back to malloc(3): before it ends. */
+void crypto_heap_forget(void);
+
+#endif

@@ -17,6 +17,7 @@
 #define DIRECT_BYTES 4096u /* runs from this size on are encrypted where they lie */
 #define RECORD_ROOM (CHUNK_BYTES + 512u)
 #define LISTEN_AT_ONCE 64 /* paused links in one tick */
+#define PASSES_MAX 16     /* that wait for each other's end */
 #define FINISH_MS 10000u
 #define LINGER_MS 2000u
 
@@ -211,6 +212,9 @@ static void fail(struct link *l, enum err e, const char *why)
         link_destroy(l, false);
         return;
     }
+    if (l->is_failed)
+        return; /* what another event of this turn put is still to be flushed */
+    l->is_failed = true;
     set_reading(l, false);
     set_writing(l, false);
     l->ops->on_error(l, e, why);
@@ -378,7 +382,7 @@ static void say_goodbye(struct link *l);
 
 static void flush(struct link *l)
 {
-    if (l->state == LINK_DEAD || l->state == LINK_CONNECTING || l->is_write_broken)
+    if (l->state == LINK_DEAD || l->state == LINK_CONNECTING || l->is_failed || l->is_write_broken)
         return;
     bool ok = send_sealed(l);
     if (ok && !l->sealed && (l->state != LINK_HANDSHAKE || l->loop->out_owner == l)) {
@@ -412,6 +416,7 @@ static void flush(struct link *l)
 
 void links_flush(struct loop *loop)
 {
+    loop->passes = 0;
     while (!list_empty(&loop->dirty)) {
         struct link *l = container_of(loop->dirty.next, struct link, dirty);
         list_remove(&l->dirty);
@@ -419,6 +424,18 @@ void links_flush(struct loop *loop)
         if (l->is_writing)
             list_remove(&l->dirty); /* the socket will wake it */
     }
+}
+
+/* What the links that are read in one turn put leaves together: each send wakes a peer on another
+ * core, and those that follow at once find it awake. */
+void links_flush_soon(struct loop *loop)
+{
+    if (list_empty(&loop->dirty))
+        return;
+    if (++loop->passes >= PASSES_MAX)
+        loop_flush(loop);
+    else
+        event_active(loop->flush, EV_TIMEOUT, 0);
 }
 
 bool link_flush_now(struct link *l)
@@ -453,7 +470,7 @@ static ssize_t put_direct(struct link *l, const unsigned char *p, size_t n)
 void link_put(struct link *l, const void *bytes, size_t n)
 {
     const unsigned char *p = bytes;
-    if (l->state == LINK_DEAD || l->state == LINK_FINISHING || l->is_write_broken)
+    if (l->state == LINK_DEAD || l->state == LINK_FINISHING || l->is_failed || l->is_write_broken)
         return;
     l->out_bytes += n;
     l->report_wanted = true;
@@ -630,6 +647,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     struct link *l = obj_from(arg, LINK_MAGIC);
     struct loop *loop = l->loop;
+    if (l->is_failed)
+        return;
     if ((what & EV_READ) && l->is_paused && l->state == LINK_OPEN) {
         set_reading(l, false); /* the pause outlasted what was there: now it is worth a call */
         if (l->cut_on_hangup)
@@ -648,9 +667,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         if (i + 1 < READ_ROUNDS)
             links_flush(loop);
     }
-    links_flush(loop);
     forget_clear_text(loop);
     loop->in_pass = false;
+    links_flush_soon(loop);
 }
 
 /* A level-triggered event cannot wait for an end without the bytes before it. */
@@ -914,7 +933,8 @@ static void finish_step(struct link *l)
 
 void link_finish(struct link *l, bool linger)
 {
-    if (l->state == LINK_CONNECTING || l->state == LINK_HANDSHAKE || l->is_write_broken) {
+    if (l->state == LINK_CONNECTING || l->state == LINK_HANDSHAKE || l->is_failed ||
+        l->is_write_broken) {
         link_destroy(l, false);
         return;
     }

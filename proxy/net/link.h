@@ -1,9 +1,10 @@
 /* One socket and its TLS: bytes in, bytes out. The data path's only user of SSL_read and SSL_write.
  *
  * Reading: one recv of up to 64 KB into the thread's buffer, decrypted record by record into
- * another, handed up. Writing: put() only gathers; at the end of the pass all that was gathered is
- * encrypted into the thread's out buffer and leaves in one write (large runs are encrypted straight
- * from where they lie). A link owns memory of its own only while its peer blocks. */
+ * another, handed up. Writing: put() only gathers; at the end of the loop's turn (of 16 passes, if
+ * it has more) all that was gathered is encrypted into the thread's out buffer and leaves in one
+ * write (large runs are encrypted straight from where they lie). A link owns memory of its own only
+ * while its peer blocks. */
 #ifndef NET_LINK_H
 #define NET_LINK_H
 #include "net/loop.h"
@@ -54,6 +55,7 @@ struct link {
     bool linger, clean_close;
     bool shut_wanted;     /* half-close when all has left */
     bool is_read_blocked; /* TLS must write before it can read on; the flush wakes it */
+    bool is_failed;       /* on_error was told, and nothing follows it */
     bool is_write_broken; /* the peer takes no more; what it said before may still be read */
     struct chunk *out, *out_last;       /* plaintext that waits */
     struct chunk *sealed, *sealed_last; /* ciphertext that waits */
@@ -78,7 +80,7 @@ struct link *link_create_connecting(struct loop *loop, int fd, const struct link
  * follows, or on_error, never from inside this call. */
 enum err link_start_tls(struct link *l, SSL *ssl, bool is_server, const void *seen,
                         size_t n) NODISCARD;
-/** Queues bytes; they leave at the end of this pass. N 0: on_flushed(0) follows then. */
+/** Queues bytes; they leave at the end of this turn. N 0: on_flushed(0) follows then. */
 void link_put(struct link *l, const void *bytes, size_t n);
 /** Sends what was put now: before the link changes its way of speaking. False when not all of it
  * left. */

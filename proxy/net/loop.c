@@ -18,6 +18,22 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     links_flush(l);
 }
 
+void loop_flush(struct loop *l)
+{
+    l->in_pass = true;
+    links_flush(l);
+    l->in_pass = false;
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct loop *l = arg;
+    loop_now(l);
+    loop_flush(l);
+}
+
 enum err loop_create(struct loop **ret)
 {
     struct loop *l = mem_calloc(1, sizeof *l);
@@ -45,7 +61,8 @@ enum err loop_create(struct loop **ret)
     wheel_init(&l->wheel, l->now_ms);
     static const struct timeval every = {0, WHEEL_TICK_MS * 1000};
     l->tick = event_new(l->base, -1, EV_PERSIST, on_tick, l);
-    if (!l->tick || event_add(l->tick, &every) != 0) {
+    l->flush = event_new(l->base, -1, 0, on_flush, l);
+    if (!l->tick || !l->flush || event_add(l->tick, &every) != 0) {
         loop_destroy(l);
         return ERR_NOMEM;
     }
@@ -65,6 +82,8 @@ void loop_destroy(struct loop *l)
     }
     if (l->tick)
         event_free(l->tick);
+    if (l->flush)
+        event_free(l->flush);
     if (l->base)
         event_base_free(l->base);
     links_finish(l);

@@ -7,6 +7,9 @@ bool links_init(struct loop *l);
 void links_finish(struct loop *l);
 /* Sends what the pass has put; again until nothing is dirty. */
 void links_flush(struct loop *l);
+/* The same as the last thing in this turn of the loop. */
+void links_flush_soon(struct loop *l);
+void loop_flush(struct loop *l);
 /* Has the peer of a paused link gone? A look at some of them. */
 void links_listen(struct loop *l);
 

@@ -605,6 +605,84 @@ static void memory_that_fails_breaks_the_link_and_nothing_else(void **state)
         }
 }
 
+/* ---- one turn, many links ---- */
+
+#define CROWD 20
+static char order[3 * CROWD];
+static struct end *doomed; /* the next one that is read destroys it */
+
+static void crowd_data(struct link *l, const void *p, size_t n)
+{
+    order[strlen(order)] = 'r'; /* the rest is zero */
+    link_put(l, p, n);
+    if (doomed && doomed->link != l) {
+        end_close(doomed);
+        doomed = NULL;
+    }
+}
+
+static void crowd_flushed(struct link *l, size_t n)
+{
+    order[strlen(order)] = 'f';
+}
+
+static const struct link_ops crowd_ops = {.on_ready = end_ready,
+                                          .on_data = crowd_data,
+                                          .on_eof = end_eof,
+                                          .on_error = end_error,
+                                          .on_flushed = crowd_flushed};
+
+/* COUNT echoes are asked in one turn. Returns how many answered in that turn. */
+static int crowd_turn(struct rig *r, int count, bool with_doomed)
+{
+    static struct end e[CROWD];
+    int peer[CROWD], answered = 0;
+    char byte;
+    memset(order, 0, sizeof order);
+    for (int i = 0; i < count; i++) {
+        int fd[2];
+        make_pair(fd);
+        end_open(r, &e[i], fd[0]);
+        e[i].link->ops = &crowd_ops;
+        peer[i] = fd[1];
+        assert_int_equal(write(peer[i], "x", 1), 1);
+    }
+    doomed = with_doomed ? &e[0] : NULL;
+    event_base_loop(r->loop->base, EVLOOP_ONCE);
+    for (int i = 0; i < count; i++) {
+        answered += recv(peer[i], &byte, 1, MSG_DONTWAIT) == 1;
+        if (e[i].link)
+            end_close(&e[i]);
+        close(peer[i]);
+    }
+    doomed = NULL;
+    return answered;
+}
+
+static void what_a_turn_puts_leaves_at_its_end(void **state)
+{
+    struct rig r;
+    rig_open(&r);
+    turn(&r, 1);
+    assert_int_equal(crowd_turn(&r, 1, false), 1);
+    assert_string_equal(order, "rf");
+    assert_int_equal(crowd_turn(&r, 3, false), 3);
+    assert_string_equal(order, "rrrfff");
+    assert_int_equal(crowd_turn(&r, CROWD, false), CROWD);
+    assert_string_equal(order, "rrrrrrrrrrrrrrrrffffffffffffffffrrrrffff");
+    rig_close(&r);
+}
+
+static void a_link_that_ends_before_the_turn_sends_nothing(void **state)
+{
+    struct rig r;
+    rig_open(&r);
+    turn(&r, 1);
+    assert_int_equal(crowd_turn(&r, 3, true), 2);
+    assert_string_equal(order, strlen(order) == 4 ? "rrff" : "rrrff");
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -630,6 +708,8 @@ int main(void)
         cmocka_unit_test(connecting_ends_in_ready_or_error),
         cmocka_unit_test(an_answer_is_read_although_the_peer_takes_no_more),
         cmocka_unit_test(memory_that_fails_breaks_the_link_and_nothing_else),
+        cmocka_unit_test(what_a_turn_puts_leaves_at_its_end),
+        cmocka_unit_test(a_link_that_ends_before_the_turn_sends_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,18 +49,25 @@ size_t slice_search(struct slice s, struct slice needle)
     return hit ? (size_t)(hit - s.p) : s.n;
 }
 
-/* Eight bytes at a time: with no high bit set, a subtraction sets one for each byte that is too
- * small, and for each that is DEL once turned around. */
+/* The high bits of those among eight bytes that may be no printable ASCII; 0: all are. With no
+ * high bit set, a subtraction sets one for each byte that is too small, and for each that is DEL
+ * once turned around. */
+static inline uint64_t odd_bytes(const char *p)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    return ((w - ones * 0x20) | ((w ^ ones * 0x7f) - ones) | w) & (ones * 0x80);
+}
+
 size_t slice_printable(struct slice s, size_t from)
 {
-    const uint64_t ones = 0x0101010101010101u, high = ones * 0x80;
     size_t i = from;
-    for (; i + 8 <= s.n; i += 8) {
-        uint64_t w;
-        memcpy(&w, s.p + i, sizeof w);
-        if (((w - ones * 0x20) | ((w ^ ones * 0x7f) - ones) | w) & high)
-            break;
-    }
+    while (i + 32 <= s.n && !(odd_bytes(s.p + i) | odd_bytes(s.p + i + 8) |
+                              odd_bytes(s.p + i + 16) | odd_bytes(s.p + i + 24)))
+        i += 32;
+    while (i + 8 <= s.n && !odd_bytes(s.p + i))
+        i += 8;
     while (i < s.n && s.p[i] >= 0x20 && s.p[i] < 0x7f)
         i++;
     return i;

@@ -23,23 +23,14 @@ static bool is_placeholder_shaped(struct slice s)
     return true;
 }
 
-const struct snap_client *auth_verify(struct slice placeholder, const struct snapshot *s,
-                                      const struct master_key *k, int64_t now_s,
-                                      const char **ret_reason, int *ret_status)
+/* The client that HASH belongs to, and whether it may. */
+static const struct snap_client *look_up(const unsigned char hash[HMAC_SIZE],
+                                         const struct snapshot *s, int64_t now_s,
+                                         const char **ret_reason, int *ret_status)
 {
-    unsigned char hash[HMAC_SIZE];
-    const struct snap_client *c = NULL;
+    const struct snap_client *c = snapshot_find_client(s, hash);
     *ret_reason = "unknown";
     *ret_status = 401;
-    if (!is_placeholder_shaped(placeholder))
-        return NULL;
-    if (placeholder_hash(k, placeholder, hash) != ERR_OK) {
-        *ret_reason = "internal";
-        *ret_status = 500;
-        return NULL;
-    }
-    c = snapshot_find_client(s, hash);
-    mem_wipe(hash, sizeof hash);
     if (!c)
         return NULL;
     *ret_status = 403;
@@ -54,6 +45,40 @@ const struct snap_client *auth_verify(struct slice placeholder, const struct sna
     *ret_reason = NULL;
     *ret_status = 0;
     return c;
+}
+
+static const struct snap_client *verify(struct slice placeholder, const struct snapshot *s,
+                                        const struct master_key *k, struct auth_memo *memo,
+                                        int64_t now_s, const struct auth_known **ret_known,
+                                        const char **ret_reason, int *ret_status)
+{
+    unsigned char hash[HMAC_SIZE];
+    const struct auth_known *known = memo ? auth_memo_find(memo, placeholder) : NULL;
+    *ret_known = known;
+    if (known)
+        return look_up(known->hash, s, now_s, ret_reason, ret_status);
+    *ret_reason = "unknown";
+    *ret_status = 401;
+    if (!is_placeholder_shaped(placeholder))
+        return NULL;
+    if (placeholder_hash(k, placeholder, hash) != ERR_OK) {
+        *ret_reason = "internal";
+        *ret_status = 500;
+        return NULL;
+    }
+    const struct snap_client *c = look_up(hash, s, now_s, ret_reason, ret_status);
+    if (c && memo)
+        *ret_known = auth_memo_add(memo, placeholder, hash);
+    mem_wipe(hash, sizeof hash);
+    return c;
+}
+
+const struct snap_client *auth_verify(struct slice placeholder, const struct snapshot *s,
+                                      const struct master_key *k, int64_t now_s,
+                                      const char **ret_reason, int *ret_status)
+{
+    const struct auth_known *none;
+    return verify(placeholder, s, k, NULL, now_s, &none, ret_reason, ret_status);
 }
 
 /* An empty one is no candidate: SDKs send an empty key beside the real one. */
@@ -149,11 +174,12 @@ static void look(struct finder *f, const struct head *h)
 }
 
 void auth_find(const struct head *h, const struct snapshot *s, const struct master_key *k,
-               int64_t now_s, enum api api, struct auth_result *ret)
+               struct auth_memo *memo, int64_t now_s, enum api api, struct auth_result *ret)
 {
     struct finder f = {.ret = ret};
     (void)api; /* see the header: no place belongs to one API only */
     ret->client = NULL;
+    ret->known = NULL;
     ret->placeholder = SLICE("");
     look(&f, h);
     if (f.has_several || !f.has_one) {
@@ -161,7 +187,8 @@ void auth_find(const struct head *h, const struct snapshot *s, const struct mast
         ret->status = f.has_several ? 400 : 401;
         return;
     }
-    ret->client = auth_verify(ret->placeholder, s, k, now_s, &ret->reason, &ret->status);
+    ret->client =
+        verify(ret->placeholder, s, k, memo, now_s, &ret->known, &ret->reason, &ret->status);
 }
 
 bool auth_holds_known(const struct head *h, const struct snapshot *s, const struct master_key *k)

@@ -1,6 +1,7 @@
 /* Who calls: the placeholder in a head, and the proof that it does not leave. */
 #ifndef AUTH_FIND_H
 #define AUTH_FIND_H
+#include "auth/memo.h"
 #include "base/sbuf.h"
 #include "base/seal.h"
 #include "http/head.h"
@@ -11,6 +12,7 @@
  */
 struct auth_result {
     const struct snap_client *client; /* borrowed from the snapshot; NULL when refused */
+    const struct auth_known *known; /* the memo's; NULL when it has none. Valid during this event */
     struct slice placeholder; /* the one candidate: in the head, or in DECODED when it stood encoded
                                  in the query */
     const char
@@ -22,9 +24,10 @@ struct auth_result {
 /** Names the client of a request. Candidates are Authorization: Bearer, x-api-key, x-goog-api-key
  * and the query's key= and access_token=, whichever, any number of them, as long as all are the
  * same bytes. API is the rule's; no place belongs to one API only, and a client's service does not
- * restrict the hosts it may call: pools and rules do. Thread: any. */
+ * restrict the hosts it may call: pools and rules do. MEMO, which NULL is fine for, saves the hash
+ * and learns the good ones. Thread: the memo's. */
 void auth_find(const struct head *h, const struct snapshot *s, const struct master_key *k,
-               int64_t now_s, enum api api, struct auth_result *ret);
+               struct auth_memo *memo, int64_t now_s, enum api api, struct auth_result *ret);
 
 /** True when one of these places holds the placeholder of any client, be it disabled or expired, or
  * when that cannot be told: such a head must not go to a stranger. Thread: any. */

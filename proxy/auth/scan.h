@@ -24,6 +24,11 @@ struct auth_scan {
 /** PLACEHOLDER of 2..PLACEHOLDER_MAX bytes; for any other every text counts as leaking. */
 void auth_scan_init(struct auth_scan *s, struct slice placeholder);
 void auth_scan_finish(struct auth_scan *s);
+/** What it looks for, as it was given; empty when that was no placeholder. */
+static inline struct slice auth_scan_placeholder(const struct auth_scan *s)
+{
+    return slice_make(s->text, s->count ? s->pattern[0].n : 0);
+}
 /** True when TEXT holds the placeholder raw; percent-encoded in whole or in part, once or twice; or
  * in base64 (either alphabet, any alignment, with or without padding) or in hex (either case),
  * those also percent-encoded.

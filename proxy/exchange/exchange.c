@@ -803,10 +803,12 @@ static bool host_field_ok(const struct head *h, struct authority *ret)
     return !host || authority_parse(host->value, 443, ret) == ERR_OK;
 }
 
-static bool is_leaked(const struct exchange *x, struct slice placeholder)
+static bool is_leaked(const struct exchange *x, const struct auth_result *a)
 {
     struct auth_scan scan;
-    auth_scan_init(&scan, placeholder);
+    if (a->known)
+        return auth_scan_head(&a->known->scan, &x->base);
+    auth_scan_init(&scan, a->placeholder);
     bool leaks = auth_scan_head(&scan, &x->base);
     auth_scan_finish(&scan);
     return leaks;
@@ -819,7 +821,7 @@ static bool authenticate(struct exchange *x, const struct head *h)
     struct head seen = *h;
     if (x->info.path.n)
         seen.path = x->info.path;
-    auth_find(&seen, x->snap, x->svc->key, clock_wall_s(), x->api, &a);
+    auth_find(&seen, x->snap, x->svc->key, x->svc->memo, clock_wall_s(), x->api, &a);
     if (!a.client || a.status) {
         enum reply what = a.status == 400   ? REPLY_SEVERAL_TOKENS
                           : a.status == 403 ? REPLY_CLIENT_OFF
@@ -831,7 +833,7 @@ static bool authenticate(struct exchange *x, const struct head *h)
     x->client = a.client;
     x->placeholder = arena_dup(&x->arena, a.placeholder);
     x->scan.whole = a.client->model_count > 0;
-    if (is_leaked(x, a.placeholder)) {
+    if (is_leaked(x, &a)) {
         fail_with(x, REPLY_TOKEN_MISPLACED, "token_misplaced", -1);
         return false;
     }

@@ -2,6 +2,7 @@
  * fakes: the only indirection made for tests. One for each worker; not thread-safe. */
 #ifndef EXCHANGE_SERVICES_H
 #define EXCHANGE_SERVICES_H
+#include "auth/memo.h"
 #include "policy/policy.h"
 #include "route/route.h"
 #include "store/snapshot.h"
@@ -43,6 +44,7 @@ struct services {
     const struct conf *conf;
     const struct policy *policy;
     const struct master_key *key;
+    struct auth_memo *memo;    /* NULL: none */
     struct snapshot *snapshot; /* the newest; an exchange keeps the one it began with */
     struct health *health;
     uint64_t rng[4];

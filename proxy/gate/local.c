@@ -23,7 +23,7 @@ static void send_json(struct stream *st, const struct sbuf *body)
 static void serve_me(struct gate *g, struct stream *st, const struct head *h)
 {
     struct auth_result a;
-    auth_find(h, g->gates->svc->snapshot, g->gates->svc->key, clock_wall_s(), API_NONE, &a);
+    auth_find(h, g->gates->svc->snapshot, g->gates->svc->key, NULL, clock_wall_s(), API_NONE, &a);
     if (!a.client || a.status) {
         answer_refusal(st, a.status ? a.status : 401, "http_request_denied",
                        "Send your client token (Authorization: Bearer ...) to see its limits.\n",

@@ -526,11 +526,20 @@ static void block_reading(struct link *l)
     mark_dirty(l);
 }
 
+/* Is there anything for SSL_read to read? Asking it in vain takes a record's buffer and gives it
+ * back. */
+static bool has_input(const struct link *l)
+{
+    const struct loop *loop = l->loop;
+    return l->saw_eof || l->outer || (loop->in_owner == l && loop->in_from < loop->in_to) ||
+           link_has_unread(l);
+}
+
 /* Decrypts and hands up until nothing is left, the owner pauses, or the link ends. */
 static void read_tls(struct link *l)
 {
     struct loop *loop = l->loop;
-    while (l->state == LINK_OPEN && !l->is_paused) {
+    while (l->state == LINK_OPEN && !l->is_paused && has_input(l)) {
         clear_errors();
         int r = SSL_read(l->ssl, loop->plain, CHUNK_BYTES);
         if (loop->out_owner == l)

@@ -81,6 +81,7 @@ struct worker {
     bool fd_is_tls[LISTENERS_MAX];
     uint32_t fd_count;
     struct deadline second;
+    uint64_t memo_age_ms;                    /* the memo is gone through next */
     struct letter drain_letter, stop_letter; /* these two must always get through, memory or not */
     const struct snapshot *told;             /* main's: the snapshot posted last */
     uint64_t next_conn;

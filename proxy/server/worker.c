@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define SECOND_MS 1000u
+#define MEMO_AGE_MS 30000u
 
 /* ---- what exchanges and gates ask of their worker ---- */
 
@@ -230,6 +231,10 @@ static void on_second(struct deadline *d)
     publish(w);
     recorder_flush(w->recorder, w->server);
     log_flush();
+    if (w->loop->now_ms >= w->memo_age_ms) {
+        auth_memo_age(w->svc.memo);
+        w->memo_age_ms = w->loop->now_ms + MEMO_AGE_MS;
+    }
     uint64_t next = w->gates.is_draining ? 100u : SECOND_MS;
     deadline_set(&w->loop->wheel, d, w->loop->now_ms + next);
 }
@@ -396,6 +401,8 @@ static enum err make_services(struct worker *w)
     v->client_wait_s = on_client_wait;
     v->record = on_record;
     list_init(&v->exchanges);
+    if (auth_memo_create(&v->memo) != ERR_OK)
+        return ERR_NOMEM;
     rng_seed(v->rng, s->conf->run.seed ? (uint64_t)s->conf->run.seed + w->index : 0);
     enum err e = health_create(&v->health);
     if (e == ERR_OK)
@@ -464,6 +471,7 @@ static void destroy_all(struct worker *w)
     mailbox_destroy(w->box);
     token_cache_destroy(w->svc.tokens);
     health_destroy(w->svc.health);
+    auth_memo_destroy(w->svc.memo);
     snapshot_unref(&w->svc.snapshot);
     loop_destroy(w->loop); /* drains what waits to be destroyed, which may still use TLS contexts */
     tls_ctxs_destroy(w->tls);

@@ -48,7 +48,7 @@ static void check_query(struct slice query)
     sbuf_adds(&path, "/?");
     sbuf_add(&path, b.p, b.n);
     struct head h = {.path = sbuf_slice(&path)};
-    auth_find(&h, &(struct snapshot){0}, key, 0, API_GEMINI, &r);
+    auth_find(&h, &(struct snapshot){0}, key, NULL, 0, API_GEMINI, &r);
     CHECK(strcmp(r.reason, "none") == 0);
     sbuf_finish(&path);
     sbuf_finish(&b);
@@ -89,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fields[h.count++] =
             (struct field){name, slice_trim(slice_sub(line, at + 1, line.n)), field_id(name)};
     }
-    auth_find(&h, &(struct snapshot){0}, key, 10, API_VERTEX, &r);
+    auth_find(&h, &(struct snapshot){0}, key, NULL, 10, API_VERTEX, &r);
     bool holds_known = auth_holds_known(&h, &(struct snapshot){0}, key);
     CHECK(holds_known || (!r.client && r.status != 403));
     CHECK(!holds_known || !r.reason || strcmp(r.reason, "none") != 0);

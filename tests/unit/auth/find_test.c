@@ -35,14 +35,18 @@ const struct snap_client *snapshot_find_client(const struct snapshot *s,
     return NULL;
 }
 
+static struct auth_memo *memo;
+
 static int make_key(void **state)
 {
     static const char bytes[32] = "0123456789abcdef0123456789abcde";
-    return master_key_new(slice_make(bytes, 32), &key);
+    return auth_memo_create(&memo) == ERR_OK ? (int)master_key_new(slice_make(bytes, 32), &key)
+                                             : -1;
 }
 
 static int drop_key(void **state)
 {
+    auth_memo_destroy(memo);
     master_key_unref(&key);
     return 0;
 }
@@ -62,9 +66,19 @@ static void set(uint32_t i, const char *name, const char *value)
 }
 
 static struct auth_result result;
+
+/* With a memory of what was found before, and without one, it is the same. */
 static const struct auth_result *find(const struct head *h)
 {
-    auth_find(h, &snap, key, NOW, API_VERTEX, &result);
+    struct auth_result with;
+    auth_find(h, &snap, key, memo, NOW, API_VERTEX, &with);
+    auth_find(h, &snap, key, NULL, NOW, API_VERTEX, &result);
+    assert_null(result.known);
+    assert_ptr_equal(with.client, result.client);
+    assert_int_equal(with.status, result.status);
+    assert_true(with.reason == result.reason);
+    assert_true(slice_eq(with.placeholder, result.placeholder));
+    assert_true(!with.client || with.known);
     assert_true((result.client != NULL) == (result.status == 0));
     assert_true((result.client == NULL) == (result.reason != NULL));
     return &result;
@@ -289,6 +303,43 @@ static void proxy_credentials_are_user_or_password(void **state)
     basic(huge, ERR_INVALID, 0);
 }
 
+/* The memo keeps a hash, not a verdict. */
+static void a_remembered_client_is_refused_once_the_snapshot_does(void **state)
+{
+    struct snap_client now[ARRAY_LEN(clients)];
+    const struct snapshot later = {.clients = now, .client_count = ARRAY_LEN(now)};
+    memcpy(now, clients, sizeof now);
+    set(0, "x-api-key", ALICE);
+    struct head h = head_of("/v1/x", 1);
+    for (int i = 0; i < 2; i++) {
+        auth_find(&h, &later, key, memo, NOW, API_VERTEX, &result);
+        assert_ptr_equal(result.client, &now[0]);
+        assert_non_null(result.known);
+    }
+    now[0].enabled = false;
+    auth_find(&h, &later, key, memo, NOW, API_VERTEX, &result);
+    assert_int_equal(result.status, 403);
+    assert_null(result.client);
+    now[0].enabled = true;
+    now[0].expires_at = NOW;
+    auth_find(&h, &later, key, memo, NOW, API_VERTEX, &result);
+    assert_int_equal(result.status, 403);
+    assert_string_equal(result.reason, "expired");
+}
+
+static void what_was_refused_is_not_remembered(void **state)
+{
+    static const char *const refused[] = {"gemini-off-0123456789", "claude-late-0123456789",
+                                          "gemini-stranger-0123456789"};
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+        set(0, "x-api-key", refused[i]);
+        struct head h = head_of("/v1/x", 1);
+        auth_find(&h, &snap, key, memo, NOW, API_VERTEX, &result);
+        assert_null(result.client);
+        assert_null(auth_memo_find(memo, slice_of(refused[i])));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +352,8 @@ int main(void)
         cmocka_unit_test(a_client_is_known_as_a_host),
         cmocka_unit_test(the_query_is_rebuilt_without_keys),
         cmocka_unit_test(proxy_credentials_are_user_or_password),
+        cmocka_unit_test(a_remembered_client_is_refused_once_the_snapshot_does),
+        cmocka_unit_test(what_was_refused_is_not_remembered),
     };
     return cmocka_run_group_tests(tests, make_key, drop_key);
 }

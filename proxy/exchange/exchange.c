@@ -961,8 +961,11 @@ static void begin_plain(struct exchange *x)
 
 static void make_request_id(struct exchange *x)
 {
-    snprintf(x->request_id, sizeof x->request_id, "cs_%016llx",
-             (unsigned long long)rng_next(x->svc->rng));
+    uint64_t number = rng_next(x->svc->rng);
+    char *p = x->request_id; /* zeroed with the exchange */
+    memcpy(p, "cs_", 3);
+    for (unsigned i = 0; i < 16; i++, number <<= 4)
+        p[3 + i] = "0123456789abcdef"[number >> 60];
 }
 
 void exchange_begin(struct services *s, const struct front_info *info, struct stream *front,

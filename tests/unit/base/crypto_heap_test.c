@@ -62,7 +62,8 @@ static void test_the_last_is_the_next(void **state)
 
 static void test_other_sizes_stay_out(void **state)
 {
-    static const size_t sizes[] = {1, 100, 16383, 16384, 16897, 17000, 17407, 17409, 20000, 1 << 20};
+    static const size_t sizes[] = {1,     100,   16383, 16384, 16897,
+                                   17000, 17407, 17409, 20000, 1 << 20};
     char *held = OPENSSL_malloc(16584);
     OPENSSL_free(held);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -83,7 +84,9 @@ static void test_other_sizes_stay_out(void **state)
 static void test_no_more_than_the_stock_is_kept(void **state)
 {
     static char *many[3 * CRYPTO_STOCK_MAX];
-    enum { N = sizeof many / sizeof *many };
+    enum {
+        N = sizeof many / sizeof *many
+    };
     for (int round = 0; round < 3; round++) {
         for (size_t i = 0; i < N; i++) {
             many[i] = OPENSSL_malloc(i % 2 ? CRYPTO_WIPED_BYTES : 16584);
@@ -98,7 +101,8 @@ static void test_no_more_than_the_stock_is_kept(void **state)
 
 static void test_resized_buffers_keep_their_bytes(void **state)
 {
-    static const size_t sizes[] = {10, 16584, 100, CRYPTO_WIPED_BYTES, 16712, 40000, CRYPTO_WIPED_BYTES, 300, 16896, 64};
+    static const size_t sizes[] = {
+        10, 16584, 100, CRYPTO_WIPED_BYTES, 16712, 40000, CRYPTO_WIPED_BYTES, 300, 16896, 64};
     size_t least = 10;
     char want[64];
     fill(want, sizeof want);
@@ -125,7 +129,8 @@ static void test_openssl_reads_clients_into_wiped_buffers(void **state)
     SSL_set_bio(ssl, in, out);
     SSL_set_accept_state(ssl);
     /* a record that is not whole yet stays in the buffer */
-    assert_int_equal(BIO_write(in, "\x16\x03\x01\x40\x00" SECRET, 5 + sizeof SECRET), 5 + sizeof SECRET);
+    assert_int_equal(BIO_write(in, "\x16\x03\x01\x40\x00" SECRET, 5 + sizeof SECRET),
+                     5 + sizeof SECRET);
     assert_int_equal(SSL_get_error(ssl, SSL_accept(ssl)), SSL_ERROR_WANT_READ);
     if (IS_KEPT) {
         assert_non_null(memmem(p, CRYPTO_WIPED_BYTES, SECRET, sizeof SECRET));

@@ -141,4 +141,15 @@ enum reply {
 };
 void reply_error(struct exchange *x, enum reply what, const char *reason, int64_t retry_after);
 
+/* admit.c: whether it may be served */
+struct objection {
+    const char *reason; /* static word; NULL: there is none */
+    enum reply what;
+    int64_t retry_after_s; /* -1: not said */
+};
+/** Settles rule, api, client, match and the path's model, or says why not. Asks nobody. */
+struct objection admit(struct exchange *x, const struct head *h);
+/** May the client use the model that is known now? */
+bool client_may(const struct exchange *x);
+
 #endif

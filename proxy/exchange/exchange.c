@@ -10,6 +10,7 @@
 
 #define HEAD_ARENA_MAX (1024u * 1024u)
 #define SEND_AHEAD (64u * 1024u)        /* of held bytes given to the back at once */
+#define REFUSED_MAX 4                   /* HTTP/2: a host that refuses each stream */
 #define HELD_AHEAD (4u * STREAM_WINDOW) /* beyond the replay limit: what waits to be sent */
 
 /* ---- states ---- */
@@ -76,6 +77,8 @@ static void record(struct exchange *x)
         .ttfb_ms = x->first_byte_ms ? x->first_byte_ms - x->began_ms : 0,
         .ms = now - x->began_ms,
         .is_swap = !x->info.is_plain,
+        .front_is_h2 = x->front_is_h2,
+        .back_is_h2 = x->back_is_h2,
     };
     x->svc->record(x->svc, &r);
 }
@@ -328,6 +331,7 @@ static void start_send(struct exchange *x)
         fail_with(x, REPLY_UPSTREAM, back_why(x->back), -1);
         return;
     }
+    x->back_is_h2 = back_is_h2(x->back);
     x->back_stream->sink = &back_sink;
     x->back_stream->owner = x;
     exchange_goto(x, X_SEND);
@@ -586,18 +590,26 @@ static bool is_answer_field_dropped(const struct field *f)
            slice_ieq(f->name, SLICE("alt-svc"));
 }
 
-static void pass_head(struct exchange *x, const struct head *h, bool end)
+/* What of H the client gets to see, in the thread's own fields, with room for one more. */
+static struct head answer_fields(const struct head *h)
 {
     static _Thread_local struct field fields[HEAD_MAX_FIELDS + 2];
     struct head out = *h;
     out.fields = fields;
-    memcpy(fields, h->fields, h->count * sizeof *fields);
+    if (h->count)
+        memcpy(fields, h->fields, h->count * sizeof *fields);
     head_drop_hop_by_hop(&out);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < out.count; i++)
         if (!is_answer_field_dropped(&fields[i]))
             fields[kept++] = fields[i];
     out.count = kept;
+    return out;
+}
+
+static void pass_head(struct exchange *x, const struct head *h, bool end)
+{
+    struct head out = answer_fields(h);
     if (!x->info.is_plain)
         head_add(&out, FIELD_X_CREDSWAP_REQUEST_ID, SLICE("x-credswap-request-id"),
                  slice_of(x->request_id));
@@ -633,11 +645,12 @@ static void back_head(struct stream *st, const struct head *h, bool end)
 {
     struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
     x->first_byte_ms = x->svc->loop->now_ms;
-    note_attempt(x, h->status, NULL);
+    int status = grpc_http_status(h, end); /* of what it means */
+    note_attempt(x, status, NULL);
     if (!x->info.is_plain) {
-        if (try_elsewhere(x, h->status, h))
+        if (try_elsewhere(x, status, h))
             return;
-        if (h->status < 400)
+        if (status < 400)
             account_served(x);
     }
     touch(x, x->svc->conf->upstream.read_timeout);
@@ -657,6 +670,17 @@ static void back_body(struct stream *st, const void *p, size_t n, bool end)
         answer_ended(x);
 }
 
+static void back_trailers(struct stream *st, const struct head *h)
+{
+    struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
+    struct head out = answer_fields(h);
+    touch(x, x->svc->conf->upstream.read_timeout);
+    if (stream_send_trailers(x->front, &out) != ERR_OK)
+        break_off(x, "answer_trailers");
+    else
+        answer_ended(x);
+}
+
 /* The connection ended before any answer. A reused one may simply have been closed by the provider
  * in the same moment. */
 static void lost(struct exchange *x, enum why why, bool was_reused, const char *word)
@@ -664,6 +688,10 @@ static void lost(struct exchange *x, enum why why, bool was_reused, const char *
     if (why == WHY_PROTO) {
         note_attempt(x, 0, word);
         fail_with(x, REPLY_UPSTREAM_ANSWER, word, -1);
+        return;
+    }
+    if (why == WHY_REFUSED && ++x->refused <= REFUSED_MAX && retry_allowed(x, true)) {
+        dial(x);
         return;
     }
     if (was_reused && !x->fresh_only && retry_allowed(x, false)) {
@@ -691,7 +719,9 @@ static void back_close(struct stream *st, enum why why)
         return;
     }
     bool was_reused = back_is_reused(b);
-    const char *word = why == WHY_PROTO ? "answer_malformed" : "connection_lost";
+    const char *word = why == WHY_PROTO     ? "answer_malformed"
+                       : why == WHY_REFUSED ? "refused_stream"
+                                            : "connection_lost";
     back_destroy(b);
     if (x->state == X_SEND)
         lost(x, why, was_reused, word);
@@ -699,8 +729,11 @@ static void back_close(struct stream *st, enum why why)
         break_off(x, word);
 }
 
-static const struct stream_sink back_sink = {
-    .on_head = back_head, .on_body = back_body, .on_sent = back_sent, .on_close = back_close};
+static const struct stream_sink back_sink = {.on_head = back_head,
+                                             .on_body = back_body,
+                                             .on_trailers = back_trailers,
+                                             .on_sent = back_sent,
+                                             .on_close = back_close};
 
 /* ---- the client's side ---- */
 
@@ -837,6 +870,7 @@ void exchange_begin(struct services *s, const struct front_info *info, struct st
     x->svc = s;
     x->info = *info;
     x->front = front;
+    x->front_is_h2 = front->session->is_h2;
     x->snap = snapshot_ref(s->snapshot);
     x->began_ms = s->loop->now_ms;
     x->request_ended = end;

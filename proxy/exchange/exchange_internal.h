@@ -71,6 +71,8 @@ struct exchange {
     uint32_t excluded_count;
     bool token_renewed; /* for this account, after a 401 */
     bool fresh_only;    /* a reused connection died under us */
+    uint32_t refused;   /* times a provider said that it did nothing with it (HTTP/2) */
+    bool front_is_h2, back_is_h2;
 
     /* the answer */
     bool is_committed;
@@ -107,6 +109,9 @@ struct refusal {
 struct refusal judge_answer(int status, enum account_kind kind, bool token_renewed);
 bool retry_allowed(const struct exchange *x, bool is_definite);
 int64_t retry_after_s(const struct head *h); /* -1: none */
+/** An answer's status, or, of a gRPC answer that is one head alone (END), the status that its
+ * grpc-status stands for (google/rpc/code.proto). */
+int grpc_http_status(const struct head *h, bool end);
 
 /* reply.c: the answers that the proxy gives in a provider's place */
 /* What is served, as Allow says it. */

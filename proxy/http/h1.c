@@ -783,6 +783,12 @@ static enum err h1_send_body(struct stream *st, const void *p, size_t n, bool en
     return ERR_OK;
 }
 
+static enum err h1_send_trailers(struct stream *st, const struct head *trailers)
+{
+    (void)trailers; /* few HTTP/1 clients look for any, and none that we serve needs them */
+    return h1_send_body(st, NULL, 0, true);
+}
+
 static void h1_send_continue(struct stream *st)
 {
     struct h1 *h = h1_of_stream(st);
@@ -880,15 +886,22 @@ static void h1_flushed(struct session *s, size_t n)
 static const struct stream_ops stream_ops = {
     .send_head = h1_send_head,
     .send_body = h1_send_body,
+    .send_trailers = h1_send_trailers,
     .send_continue = h1_send_continue,
     .credit = h1_credit,
     .reset = h1_reset,
 };
 
+static bool h1_has_room(const struct session *s)
+{
+    const struct h1 *h = container_of(s, const struct h1, session);
+    return !h->is_open && h->rx == RX_WAIT && h->keep_alive;
+}
+
 static struct stream *h1_open(struct session *s)
 {
     struct h1 *h = h1_of(s);
-    if (h->is_open || h->rx != RX_WAIT || !h->keep_alive)
+    if (!h1_has_room(s))
         return NULL;
     h->is_open = h->session.has_stream = true;
     h->is_head_sent = false;
@@ -940,6 +953,7 @@ static const struct session_ops session_ops = {
     .open = h1_open,
     .wants_read = h1_wants_read,
     .is_idle = h1_is_idle,
+    .has_room = h1_has_room,
     .drain = h1_drain,
     .destroy = h1_destroy,
 };

@@ -249,11 +249,14 @@ static void read_options(struct head *h)
         const struct field *f = &h->fields[i];
         if (f->id == FIELD_EXPECT && slice_ieq(f->value, SLICE("100-continue")))
             h->expects_continue = true;
-        if (f->id != FIELD_CONNECTION)
+        if (f->id != FIELD_CONNECTION && f->id != FIELD_TE)
             continue;
         struct slice rest = f->value, token;
         while (slice_next(&rest, ',', &token)) {
             token = slice_trim(token);
+            h->wants_trailers |= f->id == FIELD_TE && slice_ieq(token, SLICE("trailers"));
+            if (f->id == FIELD_TE)
+                continue;
             close |= slice_ieq(token, SLICE("close"));
             keep |= slice_ieq(token, SLICE("keep-alive"));
             upgrade |= slice_ieq(token, SLICE("upgrade"));

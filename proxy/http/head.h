@@ -73,7 +73,8 @@ struct head {
     uint8_t minor;   /* HTTP/1.minor */
     bool keep_alive; /* what version and Connection say */
     bool expects_continue;
-    bool wants_upgrade; /* Connection: upgrade and Upgrade: are both there */
+    bool wants_trailers; /* TE: trailers */
+    bool wants_upgrade;  /* Connection: upgrade and Upgrade: are both there */
     enum body_kind body;
     uint64_t content_length;
     struct field *fields;

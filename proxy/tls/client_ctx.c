@@ -6,7 +6,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
-static const unsigned char client_alpn[] = "\x08http/1.1";
+static const unsigned char client_alpn[] = "\x02h2\x08http/1.1";
 
 static void session_free(void *p)
 {

@@ -486,10 +486,11 @@ class Cloud:
 class Listeners:
     """The TLS ports: one per certificate variant, on one address or more."""
 
-    def __init__(self, cloud, paths):
+    def __init__(self, cloud, paths, protocols):
         self.cloud = cloud
         self.paths = paths
-        self.contexts = {n: http1.server_context(paths[n]) for n in pki.SERVER_NAMES}
+        self.protocols = protocols
+        self.contexts = {n: http1.server_context(paths[n], protocols=protocols) for n in pki.SERVER_NAMES}
         self.servers = []
 
     def choose(self, tls, name, _context):
@@ -513,9 +514,13 @@ class Listeners:
     async def open(self, label, address, port):
         variant = label in ("self-signed", "expired", "wrong-name")
         context = http1.server_context(self.paths[label if variant else "google"],
-                                       self.remember if variant else self.choose)
+                                       self.remember if variant else self.choose, self.protocols)
+        protocol = http1.Connection
+        if "h2" in self.protocols:
+            import http2  # here: it needs python3-h2
+            protocol = http2.Chooser
         server = await asyncio.get_running_loop().create_server(
-            lambda: http1.Connection(self.cloud, label), address, port, ssl=context, backlog=1024,
+            lambda: protocol(self.cloud, label), address, port, ssl=context, backlog=1024,
             ssl_handshake_timeout=15)
         self.servers.append(server)
         self.cloud.ports[label] = server.sockets[0].getsockname()[1]
@@ -526,7 +531,7 @@ async def serve(args):
 
     cloud = Cloud()
     cloud.extra_hosts = ["tunnel.test", "*.tunnel.test", "localhost"] + args.extra_host
-    listeners = Listeners(cloud, pki.make_servers(args.dir))
+    listeners = Listeners(cloud, pki.make_servers(args.dir), ("h2", "http/1.1") if args.h2 else ("http/1.1",))
     accounts = os.path.join(args.dir, "accounts")
     pki.make_accounts(accounts, args.accounts)
     cloud.register_accounts(accounts)
@@ -582,6 +587,7 @@ def main():
     parser.add_argument("--api-key", action="append", default=[], metavar="HOST=KEY")
     parser.add_argument("--extra-host", action="append", default=[], metavar="GLOB",
                         help="more hosts that echo (tunnel targets)")
+    parser.add_argument("--h2", action="store_true", help="offer HTTP/2 (needs python3-h2)")
     parser.add_argument("--no-stdin", action="store_true", help="do not end when standard input closes")
     args = parser.parse_args()
     asyncio.run(serve(args))

@@ -389,11 +389,11 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
 
-def server_context(path, on_name=None):
+def server_context(path, on_name=None, protocols=("http/1.1",)):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(path)
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(list(protocols))
     if on_name:
         context.sni_callback = on_name
     return context

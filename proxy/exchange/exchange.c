@@ -853,9 +853,10 @@ static void make_request_id(struct exchange *x)
 {
     uint64_t number = rng_next(x->svc->rng);
     char *p = x->request_id; /* zeroed with the exchange */
-    memcpy(p, "cs_", 3);
+    for (const char *from = "cs_"; *from;)
+        *p++ = *from++;
     for (unsigned i = 0; i < 16; i++, number <<= 4)
-        p[3 + i] = "0123456789abcdef"[number >> 60];
+        *p++ = "0123456789abcdef"[number >> 60];
 }
 
 void exchange_begin(struct services *s, const struct front_info *info, struct stream *front,

@@ -647,11 +647,11 @@ enum err server_run(struct conf *c, const char *conf_path, struct errmsg *msg)
     raise_descriptor_limit();
     tune_heap();
     enum err e = log_open(c->log.file, c->log.level, c->log.format, msg);
-    if (e != ERR_OK)
-        return e;
-    struct server *s = server_create(c, conf_path);
-    if (!s)
-        return err_set(msg, ERR_NOMEM, "%s", err_str(ERR_NOMEM));
+    struct server *s = e == ERR_OK ? server_create(c, conf_path) : NULL;
+    if (!s) {
+        conf_destroy(c);
+        return e != ERR_OK ? e : err_set(msg, ERR_NOMEM, "%s", err_str(ERR_NOMEM));
+    }
     e = open_all(s, msg);
     if (e == ERR_OK)
         e = start_main(s, msg);

@@ -79,9 +79,10 @@ def one_start(lab, n):
 
 def starts(step):
     passed = failed = 0
+    random.seed(options.seed)
     lab = harness.Lab(accounts=1, claude=False, start=False)
     try:
-        for n in range(1, LAST, step):
+        for n in range(1 + random.randrange(step), LAST, step):
             wrong = one_start(lab, n)
             failed += wrong is not None
             passed += wrong is None
@@ -328,6 +329,7 @@ def main():
     step = 1 if options.full else options.step
     parts = {"start": lambda: starts(step), "requests": lambda: requests(1 if options.full else 2), "kill": kills}
     passed = failed = 0
+    print(f"seed {options.seed}", flush=True)
     for name, part in parts.items():
         if options.only in (None, name):
             begin = time.monotonic()

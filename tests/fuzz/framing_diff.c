@@ -167,12 +167,24 @@ static void second_finish(struct second *s)
     }
 }
 
+/* A tab beside a word of Connection, which RFC 9110 section 5.6.3 allows: http_parser knows only
+ * spaces there and misses the word. That it would close then, and we would not, loses nothing. */
+static bool has_tab_in_connection(const struct head *h)
+{
+    for (uint32_t i = 0; i < h->count; i++)
+        if (h->fields[i].id == FIELD_CONNECTION &&
+            slice_find(h->fields[i].value, '\t', 0) < h->fields[i].value.n)
+            return true;
+    return false;
+}
+
 static void check_same(const struct request *r, const struct theirs *t)
 {
     CHECK(t->is_whole && slice_eq(t->method, r->head.method));
     CHECK(slice_eq(sbuf_slice(&t->target), r->head.target));
     CHECK(slice_eq(sbuf_slice(&t->body), sbuf_slice(&r->body)));
-    CHECK(t->keeps || !r->head.keep_alive || head_get(&r->head, FIELD_PROXY_CONNECTION));
+    CHECK(t->keeps || !r->head.keep_alive || head_get(&r->head, FIELD_PROXY_CONNECTION) ||
+          has_tab_in_connection(&r->head));
 }
 
 static void check_front(const struct front *f, const uint8_t *data, size_t size)

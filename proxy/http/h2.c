@@ -24,6 +24,9 @@
  * counts as several. */
 #define CHEAP_MAX 1000u
 #define CHEAP_RESET 5u
+#define BARREN_MAX                                                                                 \
+    (16u << 20) /* bytes received, likewise: frames that nobody knows come unseen                  \
+                 */
 #define FRAME_HEAD 9u
 #define PIECE_BYTES 16384u
 
@@ -64,13 +67,14 @@ struct h2 {
     nghttp2_session *ng;
     struct list all, settle, dead;
     uint32_t count; /* streams with an owner */
-    uint32_t cheap;
+    uint32_t cheap; /* frames, and bytes, since the last that brought something */
+    size_t barren;
     size_t unflushed;
     struct session_limits limits;
     bool in_ng; /* inside nghttp2: it must not be asked to send */
     bool is_settling;
-    bool is_draining, is_last_said, is_goaway_seen, is_finished;
-    bool is_failed;
+    bool is_draining, is_notice_sent, is_last_said, is_goaway_seen, is_finished;
+    bool is_failed; /* no memory: nghttp2 is not asked any more */
 };
 
 static struct h2 *h2_of(struct session *s)
@@ -195,6 +199,12 @@ static enum why why_of(const struct h2_stream *s)
     return is_whole ? WHY_DONE : WHY_RESET;
 }
 
+static void progress(struct h2 *h)
+{
+    h->cheap = 0;
+    h->barren = 0;
+}
+
 /* ---- what waits to be sent ---- */
 
 static bool queue_add(struct h2_stream *s, const unsigned char *p, size_t n)
@@ -288,7 +298,7 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
     put_body(s, n);
     s->untold += n;
     if (n)
-        h->cheap = 0;
+        progress(h);
     mark(s);
     return 0;
 }
@@ -297,7 +307,7 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
 
 static void wake(struct h2 *h)
 {
-    if (h->unflushed == 0 && (h->is_failed || !list_empty(&h->settle)))
+    if (h->unflushed == 0 && !h->is_finished && (h->is_failed || !list_empty(&h->settle)))
         h->session.out->put(h->session.out, "", 0); /* flushed(0) follows, and settles */
 }
 
@@ -306,7 +316,7 @@ static void send_frames(struct h2 *h)
 {
     if (h->in_ng)
         return;
-    while (h->unflushed < OUT_AHEAD) {
+    while (!h->is_failed && h->unflushed < OUT_AHEAD) {
         const uint8_t *p;
         h->in_ng = true;
         ssize_t n = nghttp2_session_mem_send(h->ng, &p);
@@ -563,6 +573,29 @@ static void answer_fault(struct h2_stream *s, const struct fault *fault)
         s->h2->session.sink->on_refused(&s->h2->session, fault);
 }
 
+/* The number of the last stream that is served: those behind it are the peer's to send again. */
+static void say_last(struct h2 *h)
+{
+    if (h->is_last_said)
+        return;
+    h->is_last_said = true;
+    (void)nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE,
+                                nghttp2_session_get_last_proc_stream_id(h->ng), NGHTTP2_NO_ERROR,
+                                NULL, 0);
+}
+
+/* RFC 9113 section 6.8: a notice first, and the number once the peer has seen that. Only a peer
+ * that goes on asking is told while its streams run: some take the first GOAWAY for the end of all.
+ */
+static void say_notice(struct h2 *h)
+{
+    if (!h->is_draining || h->is_notice_sent || h->is_last_said)
+        return;
+    h->is_notice_sent = true;
+    (void)nghttp2_submit_shutdown_notice(h->ng);
+    (void)nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, NULL);
+}
+
 static void request_head(struct h2_stream *s, bool end)
 {
     struct h2 *h = s->h2;
@@ -574,6 +607,7 @@ static void request_head(struct h2_stream *s, bool end)
     }
     s->is_head_method = slice_eq(head.method, SLICE("HEAD"));
     s->expects_continue = head.expects_continue && !end;
+    say_notice(h);
     own(s);
     h->session.sink->on_open(&h->session, &s->stream);
     if (!s->is_owned)
@@ -649,6 +683,7 @@ static void header_block(struct h2_stream *s, const nghttp2_frame *frame)
 
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
+    (void)ng;
     struct h2 *h = user;
     struct h2_stream *s = frame->hd.stream_id ? find(h, frame->hd.stream_id) : NULL;
     switch (frame->hd.type) {
@@ -666,12 +701,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
         h->is_goaway_seen = true;
         break;
     case NGHTTP2_PING:
-        if (h->is_draining && !h->is_last_said && (frame->hd.flags & NGHTTP2_FLAG_ACK)) {
-            h->is_last_said = true; /* what was on its way when the notice went is here now */
-            (void)nghttp2_submit_goaway(ng, NGHTTP2_FLAG_NONE,
-                                        nghttp2_session_get_last_proc_stream_id(ng),
-                                        NGHTTP2_NO_ERROR, NULL, 0);
-        }
+        if (h->is_notice_sent && (frame->hd.flags & NGHTTP2_FLAG_ACK))
+            say_last(h); /* what was on its way when the notice went is here now */
         break;
     default:
         break;
@@ -679,9 +710,17 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
     return 0;
 }
 
-/* Also of frames that nobody knows. */
+static void flooded(struct h2 *h)
+{
+    if (h->session.fault.status)
+        return;
+    h->session.fault = (struct fault){h->session.role == ROLE_SERVER ? 400 : 502, "flood"};
+    (void)nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
 static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user)
 {
+    (void)ng;
     struct h2 *h = user;
     if (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_CONTINUATION ||
         (hd->type == NGHTTP2_DATA && hd->length))
@@ -689,10 +728,8 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
     if (hd->type == NGHTTP2_WINDOW_UPDATE && h->session.role == ROLE_CLIENT)
         return 0; /* the provider's; a large upload earns many */
     h->cheap += hd->type == NGHTTP2_RST_STREAM ? CHEAP_RESET : 1;
-    if (h->cheap > CHEAP_MAX && !h->session.fault.status) {
-        h->session.fault = (struct fault){h->session.role == ROLE_SERVER ? 400 : 502, "flood"};
-        (void)nghttp2_session_terminate_session(ng, NGHTTP2_ENHANCE_YOUR_CALM);
-    }
+    if (h->cheap > CHEAP_MAX)
+        flooded(h);
     return 0;
 }
 
@@ -702,7 +739,7 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
     (void)flags;
     struct h2 *h = user;
     struct h2_stream *s = find(h, id);
-    h->cheap = 0;
+    progress(h);
     /* One stream that stalls must not stall the others: what each holds is bounded by its own
      * window. */
     (void)nghttp2_session_consume_connection(ng, n);
@@ -833,6 +870,8 @@ static void settle(struct h2 *h)
     }
     h->is_settling = false;
     sweep(h);
+    if (h->is_draining && h->count == 0 && list_empty(&h->all))
+        say_last(h);
     send_frames(h);
     bool is_spent = !nghttp2_session_want_read(h->ng) && !nghttp2_session_want_write(h->ng);
     if (h->is_failed || is_spent) {
@@ -853,13 +892,16 @@ static enum err h2_feed(struct session *session, const void *p, size_t n)
     struct h2 *h = h2_of(session);
     if (h->is_finished)
         return ERR_OK;
+    if (h->is_failed)
+        return ERR_PROTOCOL;
     h->in_ng = true;
     ssize_t r = nghttp2_session_mem_recv(h->ng, p, n);
     h->in_ng = false;
     if (r < 0) {
         if (!session->fault.status)
             session->fault = (struct fault){session->role == ROLE_SERVER ? 400 : 502, "h2"};
-        if (r != NGHTTP2_ERR_NOMEM)
+        h->is_failed = r == NGHTTP2_ERR_NOMEM;
+        if (!h->is_failed)
             (void)nghttp2_session_terminate_session(h->ng, r == NGHTTP2_ERR_FLOODED
                                                                ? NGHTTP2_ENHANCE_YOUR_CALM
                                                                : NGHTTP2_PROTOCOL_ERROR);
@@ -867,6 +909,9 @@ static enum err h2_feed(struct session *session, const void *p, size_t n)
         end_all(h, session->role == ROLE_CLIENT ? WHY_PROTO : WHY_RESET);
         return ERR_PROTOCOL;
     }
+    h->barren += n;
+    if (h->barren > BARREN_MAX)
+        flooded(h);
     send_frames(h);
     settle(h);
     return ERR_OK;
@@ -931,23 +976,14 @@ static bool h2_is_idle(const struct session *session)
     return h->count == 0 && list_empty(&h->all);
 }
 
-/* RFC 9113 section 6.8: a notice first, and the last number once the peer has seen that. */
 static void h2_drain(struct session *session)
 {
     struct h2 *h = h2_of(session);
     if (h->is_draining || session->role == ROLE_CLIENT)
         return;
     h->is_draining = true;
-    if (h2_is_idle(session)) {
-        h->is_last_said = true;
-        (void)nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE,
-                                    nghttp2_session_get_last_proc_stream_id(h->ng),
-                                    NGHTTP2_NO_ERROR, NULL, 0);
-        send_frames(h);
-        return;
-    }
-    (void)nghttp2_submit_shutdown_notice(h->ng);
-    (void)nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, NULL);
+    if (h2_is_idle(session))
+        say_last(h);
     send_frames(h);
 }
 

@@ -49,6 +49,7 @@ struct back {
     struct conn *conn;
     bool is_reused;
     /* while a refused answer is swallowed */
+    struct stream *unwanted;
     struct list in_discards;
     struct deadline deadline;
     size_t discarded;
@@ -66,10 +67,13 @@ struct back_wait {
 
 struct pool {
     struct pool_conf conf;
-    struct list buckets[BUCKETS];       /* newest first */
-    struct list discards;               /* swallowing a refused answer */
-    struct list by_age;                 /* idle ones, oldest first */
-    struct authority h2_hosts[BUCKETS]; /* that lately chose HTTP/2; one for each bucket */
+    struct list buckets[BUCKETS]; /* newest first */
+    struct list discards;         /* swallowing a refused answer */
+    struct list by_age;           /* idle ones, oldest first */
+    struct {
+        struct authority to;
+        bool is_h2;
+    } known[BUCKETS]; /* what a host lately chose; one for each bucket */
     struct pool_stats stats;
 };
 
@@ -613,7 +617,7 @@ static const struct stream_sink discard_sink = {.on_head = discard_head,
 
 static void on_discard_deadline(struct deadline *d)
 {
-    back_destroy(container_of(d, struct back, deadline));
+    stream_reset(container_of(d, struct back, deadline)->unwanted);
 }
 
 void back_discard(struct back *b, struct stream *st)
@@ -628,6 +632,7 @@ void back_discard(struct back *b, struct stream *st)
     }
     st->sink = &discard_sink;
     st->owner = b;
+    b->unwanted = st;
     b->discarded = 0;
     b->deadline.fire = on_discard_deadline;
     list_add_last(&c->pool->discards, &b->in_discards);
@@ -656,7 +661,7 @@ void pool_destroy(struct pool *p)
         return;
     pool_drain(p);
     while (!list_empty(&p->discards))
-        back_destroy(container_of(p->discards.next, struct back, in_discards));
+        stream_reset(container_of(p->discards.next, struct back, in_discards)->unwanted);
     mem_free(p);
 }
 

@@ -95,6 +95,10 @@ bool back_is_reused(const struct back *b)
 {
     return false;
 }
+bool back_is_h2(const struct back *b)
+{
+    return false;
+}
 const char *back_why(const struct back *b)
 {
     return "";

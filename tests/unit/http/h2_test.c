@@ -19,7 +19,8 @@
 struct end {
     struct session *s;
     struct outlet outlet;
-    struct sbuf out; /* put, not delivered */
+    char *out; /* put, not delivered; not from mem_alloc, which some tests let fail */
+    size_t out_n;
     size_t flush_due;
     bool wants_flush, is_full; /* full: its bytes do not leave */
     int finished, refused;
@@ -140,8 +141,11 @@ static const struct session_sink end_sink = {
 static void end_put(struct outlet *o, const void *p, size_t n)
 {
     struct end *e = o->owner;
-    sbuf_add(&e->out, p, n);
-    assert_false(e->out.failed);
+    e->out = realloc(e->out, e->out_n + n + 1);
+    assert_non_null(e->out);
+    if (n)
+        memcpy(e->out + e->out_n, p, n);
+    e->out_n += n;
     e->wants_flush = true;
 }
 
@@ -156,7 +160,6 @@ static bool end_init(struct end *e, enum role role)
 {
     *e = (struct end){.outlet = {.put = end_put, .readable = end_readable}};
     e->outlet.owner = e;
-    sbuf_init(&e->out, 8u << 20);
     e->s = h2_create(role, &limits, &e->outlet, &end_sink, e);
     return e->s != NULL;
 }
@@ -164,7 +167,9 @@ static bool end_init(struct end *e, enum role role)
 static void end_finish(struct end *e)
 {
     session_destroy(e->s);
-    sbuf_finish(&e->out);
+    free(e->out);
+    e->out = NULL;
+    e->out_n = 0;
     e->s = NULL;
 }
 
@@ -194,14 +199,16 @@ static bool carry(struct end *a, struct end *b)
     bool moved = a->wants_flush && !a->is_full;
     if (!moved)
         return false;
-    struct sbuf out = a->out;
+    char *out = a->out;
+    size_t n = a->out_n;
     a->wants_flush = false;
-    sbuf_init(&a->out, 8u << 20);
-    for (size_t at = 0; at < out.n && b; at += piece)
-        if (session_feed(b->s, out.p + at, out.n - at < piece ? out.n - at : piece) != ERR_OK)
+    a->out = NULL;
+    a->out_n = 0;
+    for (size_t at = 0; at < n; at += piece)
+        if (session_feed(b->s, out + at, n - at < piece ? n - at : piece) != ERR_OK)
             break;
-    session_flushed(a->s, out.n);
-    sbuf_finish(&out);
+    session_flushed(a->s, n);
+    free(out);
     return true;
 }
 
@@ -448,7 +455,7 @@ static void a_link_that_does_not_drain_gets_little(void **state)
         assert_int_equal(stream_send_body(t->st, bytes, 65536, false), ERR_OK);
         assert_true(t->sent == 0);
     }
-    assert_true(c.out.n <= 64 * 1024 + 2 * 16384 + 100);
+    assert_true(c.out_n <= 64 * 1024 + 2 * 16384 + 100);
     c.is_full = false;
     run();
     for (struct talk *t = s.first; t; t = t->next)
@@ -504,7 +511,9 @@ static void draining_loses_no_request(void **state)
     struct talk *before = ask(&h, true);
     run();
     session_drain(s.s);
-    struct talk *during = ask(&h, true); /* it has not heard yet */
+    run();
+    assert_true(session_has_room(c.s)); /* nothing is said yet: it may ask no more anyway */
+    struct talk *during = ask(&h, true);
     run();
     assert_false(session_has_room(c.s));
     assert_false(during->is_closed);
@@ -515,6 +524,21 @@ static void draining_loses_no_request(void **state)
     assert_int_equal(before->why, WHY_DONE);
     assert_int_equal(during->why, WHY_DONE);
     assert_int_equal(s.finished, 1);
+}
+
+static void draining_says_goodbye_after_the_last_answer(void **state)
+{
+    struct head h = request_of("GET", "/", 0);
+    struct talk *t = ask(&h, true);
+    run();
+    session_drain(s.s);
+    run();
+    assert_int_equal(s.finished, 0);
+    answer(s.first, 200, "ok");
+    run();
+    assert_int_equal(t->why, WHY_DONE);
+    assert_int_equal(s.finished, 1);
+    assert_false(session_has_room(c.s));
 }
 
 static void the_end_of_a_link_ends_all(void **state)
@@ -556,7 +580,7 @@ static void add_literal(struct sbuf *b, const char *name, const char *value)
         } else {
             sbuf_addc(b, 127);
             for (n -= 127; n >= 128; n >>= 7)
-                sbuf_addc(b, (char)(n & 127 | 128));
+                sbuf_addc(b, (char)((n & 127) | 128));
             sbuf_addc(b, (char)n);
         }
         sbuf_add(b, texts[i], lengths[i]);
@@ -634,8 +658,8 @@ static const struct {
     {"length twice", false, 0, {P, "content-length", "0", "content-length", "0"}},
     {"length of no body", false, 0, {P, "content-length", "5"}},
     {"length no number", false, 0, {P, "content-length", "+5"}},
-    {"host twice", false, 400, {P, "host", "h", "host", "h"}},
-    {"no authority", false, 400, {":method", "GET", ":scheme", "https", ":path", "/"}},
+    {"host twice", false, 0, {P, "host", "h", "host", "h"}},
+    {"no authority", false, 0, {":method", "GET", ":scheme", "https", ":path", "/"}},
     {"method no token",
      false,
      0,
@@ -685,7 +709,7 @@ static void what_is_no_request_reaches_nobody(void **state)
             fail_msg("%s: %s", vectors[i].what, is_told ? sbuf_z(&e.first->log) : "refused");
         if ((e.refused ? e.refusal.status : 0) != vectors[i].status)
             fail_msg("%s: status %d", vectors[i].what, e.refused ? e.refusal.status : 0);
-        session_flushed(e.s, e.out.n);
+        session_flushed(e.s, e.out_n);
         if (!vectors[i].is_good && e.first)
             assert_true(e.first->is_closed);
         end_finish(&e);
@@ -750,12 +774,25 @@ static void floods_end_the_connection(void **state)
 {
     assert_false(floods(6, 0, false, 8, 500)); /* PING */
     assert_true(floods(6, 0, false, 8, 1100));
-    assert_true(floods(4, 0, false, 0, 1100));    /* SETTINGS */
-    assert_true(floods(0, 0, true, 0, 1100));     /* DATA without bytes */
-    assert_true(floods(2, 0, true, 5, 1100));     /* PRIORITY */
-    assert_true(floods(8, 0, false, 4, 1100));    /* WINDOW_UPDATE */
-    assert_true(floods(0xb0, 0, false, 9, 1100)); /* unknown */
-    assert_true(floods(9, 0, true, 9, 1));        /* CONTINUATION of nothing */
+    assert_true(floods(4, 0, false, 0, 1100)); /* SETTINGS */
+    assert_true(floods(0, 0, true, 0, 1100));  /* DATA without bytes */
+    assert_true(floods(2, 0, true, 5, 1100));  /* PRIORITY */
+    assert_true(floods(8, 0, false, 4, 1100)); /* WINDOW_UPDATE */
+    assert_true(floods(9, 0, true, 9, 1));     /* CONTINUATION of nothing */
+}
+
+/* nghttp2 says nothing of frames that it does not know; their bytes are counted. */
+static void unknown_frames_without_end_do_too(void **state)
+{
+    static const char *const given[] = {P, NULL};
+    static char bytes[9 + 16384] = {0, 64, 0, (char)0xb0};
+    raw_request(&s, false, given);
+    int i = 0;
+    while (i < 2000 && session_feed(s.s, bytes, sizeof bytes) == ERR_OK && !s.finished) {
+        i++;
+        session_flushed(s.s, s.out_n);
+    }
+    assert_in_range(i, 900, 1100);
 }
 
 static void rapid_resets_end_the_connection(void **state)
@@ -774,7 +811,8 @@ static void rapid_resets_end_the_connection(void **state)
             break;
         sbuf_clear(&b);
         session_flushed(s.s, 1u << 20);
-        talk_count = talk_count > 20 ? 20 : talk_count;
+        while (talk_count > 20)
+            sbuf_finish(&talks[--talk_count].log);
     }
     assert_int_equal(s.finished, 1);
     sbuf_finish(&b);
@@ -797,7 +835,11 @@ static void endless_continuations_end_the_connection(void **state)
 static void garbage_is_an_error(void **state)
 {
     assert_int_equal(session_feed(s.s, "GET / HTTP/1.1\r\nhost: h\r\n\r\n", 27), ERR_PROTOCOL);
-    assert_int_equal(session_feed(c.s, "HTTP/1.1 200 OK\r\n\r\n", 19), ERR_PROTOCOL);
+    struct head h = request_of("GET", "/", 0);
+    struct talk *t = ask(&h, true);
+    (void)!session_feed(c.s, "HTTP/1.1 200 OK\r\n\r\n", 19);
+    session_flushed(c.s, c.out_n);
+    assert_true(t->is_closed && t->why != WHY_DONE);
     assert_false(session_has_room(c.s));
 }
 
@@ -811,7 +853,7 @@ static void refused_streams_say_so(void **state)
     add_frame(&f, 3, 0, 1, "\0\0\0\x7", 4);         /* RST_STREAM REFUSED_STREAM */
     add_frame(&f, 7, 0, 0, "\0\0\0\x1\0\0\0\0", 8); /* GOAWAY, the last was 1 */
     assert_int_equal(session_feed(c.s, f.p, f.n), ERR_OK);
-    session_flushed(c.s, c.out.n);
+    session_flushed(c.s, c.out_n);
     assert_int_equal(a->why, WHY_REFUSED);
     assert_int_equal(b->why, WHY_REFUSED);
     assert_false(session_has_room(c.s));
@@ -855,7 +897,7 @@ static void what_is_no_answer_is_an_error(void **state)
         add_frame(&b, 4, 0, 0, "", 0);
         add_frame(&b, 1, 5, 1, block.p, block.n);
         (void)!session_feed(c.s, b.p, b.n);
-        session_flushed(c.s, c.out.n);
+        session_flushed(c.s, c.out_n);
         if (answers[i].want && strcmp(sbuf_z(&t->log), answers[i].want) != 0)
             fail_msg("%s: %s", answers[i].what, sbuf_z(&t->log));
         if (!answers[i].want && (t->log.n || !t->is_closed || t->why == WHY_DONE))
@@ -879,7 +921,7 @@ static void interim_answers_are_counted(void **state)
     for (int i = 0; i < 30; i++)
         add_frame(&b, 1, 4, 1, block.p, block.n);
     (void)!session_feed(c.s, b.p, b.n);
-    session_flushed(c.s, c.out.n);
+    session_flushed(c.s, c.out_n);
     assert_true(t->is_closed);
     assert_int_equal(t->why, WHY_PROTO);
     sbuf_finish(&b);
@@ -890,6 +932,8 @@ static void interim_answers_are_counted(void **state)
 
 static void without_memory_a_stream_or_all_end(void **state)
 {
+    end_finish(&c);
+    end_finish(&s);
     for (long n = 1; n < 120; n++) {
         struct head h = request_of("POST", "/", 0);
         h.body = BODY_CHUNKED;
@@ -940,11 +984,13 @@ int main(void)
         TEST(resets_reach_the_other_side),
         TEST(an_early_answer_ends_the_exchange),
         TEST(draining_loses_no_request),
+        TEST(draining_says_goodbye_after_the_last_answer),
         TEST(the_end_of_a_link_ends_all),
         TEST(what_is_no_request_reaches_nobody),
         TEST(cookies_become_one_field),
         TEST(heads_that_are_too_large_are_431),
         TEST(floods_end_the_connection),
+        TEST(unknown_frames_without_end_do_too),
         TEST(rapid_resets_end_the_connection),
         TEST(endless_continuations_end_the_connection),
         TEST(garbage_is_an_error),

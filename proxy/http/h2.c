@@ -24,6 +24,11 @@
  * counts as several. */
 #define CHEAP_MAX 1000u
 #define CHEAP_RESET 5u
+/* Streams that the peer opens and resets, at once and then for each second; and those that it makes
+ * us reset, in all. */
+#define RESETS_AT_ONCE 200u
+#define RESETS_A_SECOND 20u
+#define FAULTS_MAX 100u
 #define BARREN_MAX                                                                                 \
     (16u << 20) /* bytes received, likewise: frames that nobody knows come unseen                  \
                  */
@@ -67,6 +72,7 @@ struct h2 {
     nghttp2_session *ng;
     struct list all, settle, dead;
     uint32_t count; /* streams with an owner */
+    uint32_t faults;
     uint32_t cheap; /* frames, and bytes, since the last that brought something */
     size_t barren;
     size_t unflushed;
@@ -757,6 +763,8 @@ static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int
     struct h2 *h = user;
     struct h2_stream *s = frame->hd.stream_id ? find(h, frame->hd.stream_id) : NULL;
     h->cheap += CHEAP_RESET; /* it makes us reset */
+    if (++h->faults > FAULTS_MAX)
+        flooded(h);
     if (s) {
         s->is_bad = true;
         h->session.fault =
@@ -1040,6 +1048,7 @@ static nghttp2_option *make_option(void)
     nghttp2_option_set_peer_max_concurrent_streams(o, STREAMS_MAX);
     nghttp2_option_set_no_closed_streams(o, 1);
     nghttp2_option_set_max_continuations(o, CONTINUATIONS_MAX);
+    nghttp2_option_set_stream_reset_rate_limit(o, RESETS_AT_ONCE, RESETS_A_SECOND);
     return o;
 }
 

@@ -151,12 +151,10 @@ static void on_conn_ready(struct pump *p)
     struct pool *pool = c->pool;
     if (c->is_ready)
         return;
-    struct authority *known = &pool->h2_hosts[bucket_of(&c->to, true)];
+    uint32_t bucket = bucket_of(&c->to, c->is_tls);
     c->is_h2 = c->is_tls && tls_chose_h2(p->link->ssl);
-    if (c->is_h2)
-        *known = c->to;
-    else if (authority_eq(known, &c->to))
-        known->host_len = 0;
+    pool->known[bucket].to = c->to;
+    pool->known[bucket].is_h2 = c->is_h2;
     struct session *s =
         c->is_h2 ? h2_create(ROLE_CLIENT, &pool->conf.limits, &c->pump.outlet, &h2_sink, c)
                  : h1_create(ROLE_CLIENT, &pool->conf.limits, &c->pump.outlet, &h1_sink, c);
@@ -510,8 +508,10 @@ static enum err add_waiter(struct conn *c, pool_cb cb, void *arg, struct back_wa
 static struct conn *look(struct pool *p, const struct authority *to, bool is_tls,
                          struct conn **ret_dialling)
 {
-    struct list *head = &p->buckets[bucket_of(to, is_tls)];
-    bool is_known = is_tls && authority_eq(&p->h2_hosts[bucket_of(to, is_tls)], to);
+    uint32_t bucket = bucket_of(to, is_tls);
+    struct list *head = &p->buckets[bucket];
+    /* A host that was never asked may speak HTTP/2: the first handshake tells for all. */
+    bool may_share = is_tls && (p->known[bucket].is_h2 || !authority_eq(&p->known[bucket].to, to));
     *ret_dialling = NULL;
     for (struct list *l = head->next; l != head; l = l->next) {
         struct conn *c = container_of(l, struct conn, in_host);
@@ -519,7 +519,7 @@ static struct conn *look(struct pool *p, const struct authority *to, bool is_tls
             continue;
         if (c->is_idle || (c->is_ready && c->is_h2 && session_has_room(c->pump.session)))
             return c;
-        if (!c->is_ready && is_known && c->waiter_count < WAITERS_MAX)
+        if (!c->is_ready && may_share && c->waiter_count < WAITERS_MAX)
             *ret_dialling = c;
     }
     return NULL;

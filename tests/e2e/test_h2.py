@@ -111,10 +111,8 @@ class Story:
     def test_head_and_get(self):
         path = "/v1beta/models/gemini-2.5-pro"
         response = self.ask(GEMINI, path, b"", method="GET")
-        self.assertEqual([r["method"] for r in self.cloud.log(GEMINI)], ["GET"])
         head = self.ask(GEMINI, path, b"", method="HEAD")
-        self.assertEqual([r["method"] for r in self.cloud.log(GEMINI)], ["GET", "HEAD"])
-        self.assertEqual((response.status, head.status), tuple(r["status"] for r in self.cloud.log(GEMINI)))
+        self.assertEqual({r["method"]: r["status"] for r in self.cloud.log(GEMINI)}, {"GET": response.status, "HEAD": head.status})
         self.assertEqual(head.body, b"")
 
     def test_a_client_that_goes_takes_its_request_along(self):

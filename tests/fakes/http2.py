@@ -187,7 +187,7 @@ class Stream:
         not looked at, those before it are served."""
         await self.flushed()
         if how == "goaway":
-            self.closed = True
+            self.closed = self.conn.going = True
             self.conn.h2.close_connection(last_stream_id=max(0, self.id - 2))
             self.conn.send()
             asyncio.get_running_loop().call_later(http1.LINGER_S, self.transport.close)
@@ -204,6 +204,7 @@ class Connection(asyncio.Protocol):
         self.streams = {}
         self.closed = False
         self.request = None
+        self.going = False
         self._drained = None
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="latin-1"))
 
@@ -232,6 +233,8 @@ class Connection(asyncio.Protocol):
         try:
             events = self.h2.receive_data(data)
         except h2.exceptions.ProtocolError as why:
+            if self.going:  # h2 takes nothing more after a GOAWAY of its own
+                return
             self.cloud.malformed(self, data, f"h2: {why}")
             self.send()
             self.transport.close()

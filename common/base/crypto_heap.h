@@ -5,6 +5,7 @@
 #ifndef BASE_CRYPTO_HEAP_H
 #define BASE_CRYPTO_HEAP_H
 #include <stdbool.h>
+#include <stddef.h>
 
 /** Bytes to ask for with SSL_CTX_set_default_read_buffer_len: a buffer of this size, which is more
  * than OpenSSL asks for by itself, is wiped when it is freed. */
@@ -17,6 +18,10 @@
 bool crypto_heap_init(void);
 /** True when buffers of CRYPTO_WIPED_BYTES are wiped. Thread: any. */
 bool crypto_heap_wipes(void);
+/** N bytes were written at P. Said of everything that is written into such a buffer (by a
+ * connection's BIO, as OpenSSL decrypts in place), only that much of it is wiped when it is freed;
+ * of one that nothing is known of, all is. P may be anything else. Thread: the buffer's. */
+void crypto_heap_filled(const void *p, size_t n);
 /** The calling thread's stock goes back to malloc(3): before it ends. */
 void crypto_heap_forget(void);
 

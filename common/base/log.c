@@ -195,21 +195,6 @@ uint64_t log_dropped(void)
     return atomic_load(&dropped);
 }
 
-static void add_value(struct sbuf *out, const struct log_kv *kv)
-{
-    switch (kv->type) {
-    case LOG_SLICE:
-        sbuf_add_json(out, slice_sub(kv->s, 0, 1024));
-        break;
-    case LOG_U64:
-        sbuf_add_u64(out, kv->u);
-        break;
-    case LOG_I64:
-        sbuf_add_i64(out, kv->i);
-        break;
-    }
-}
-
 /* "2026-11-22T14:02:11.123Z": the seconds are formatted once each. */
 static void add_time(struct sbuf *out)
 {
@@ -226,43 +211,54 @@ static void add_time(struct sbuf *out)
     sbuf_add(out, frac, sizeof frac);
 }
 
-/* ` key=` or `,"key":` */
-static void add_key(struct sbuf *out, struct slice key, bool logfmt)
+static char *put(char *to, const char *p, size_t n)
 {
-    char *to = sbuf_reserve(out, key.n + 4);
-    if (!to)
-        return;
-    char *start = to;
-    *to++ = logfmt ? ' ' : ',';
-    if (!logfmt)
-        *to++ = '"';
-    memcpy(to, key.p, key.n);
-    to += key.n;
-    if (!logfmt)
-        *to++ = '"';
-    *to++ = logfmt ? '=' : ':';
-    sbuf_commit(out, (size_t)(to - start));
+    memcpy(to, p, n);
+    return to + n;
 }
 
-static void make_line(struct sbuf *out, enum log_level level, const char *event,
+/* ` key=` or `,"key":` and the value. What needs no escaping is written in one go. */
+static void add_kv(struct sbuf *out, const struct log_kv *kv, bool logfmt)
+{
+    struct slice value = kv->type == LOG_SLICE ? slice_sub(kv->s, 0, 1024) : SLICE("");
+    if (kv->type == LOG_SLICE && value.n == 0)
+        return;
+    char *start = sbuf_reserve(out, kv->key.n + value.n + 6), *to = start;
+    if (!to)
+        return;
+    to = logfmt ? put(to, " ", 1) : put(to, ",\"", 2);
+    to = put(to, kv->key.p, kv->key.n);
+    to = logfmt ? put(to, "=", 1) : put(to, "\":", 2);
+    bool is_plain = value.n && slice_json_plain(value, 0) == value.n;
+    if (is_plain) {
+        *to++ = '"';
+        to = put(to, value.p, value.n);
+        *to++ = '"';
+    }
+    sbuf_commit(out, (size_t)(to - start));
+    if (kv->type == LOG_U64)
+        sbuf_add_u64(out, kv->u);
+    else if (kv->type == LOG_I64)
+        sbuf_add_i64(out, kv->i);
+    else if (!is_plain)
+        sbuf_add_json(out, value);
+}
+
+static void make_line(struct sbuf *out, enum log_level level, struct slice event,
                       const struct log_kv *kv, size_t count)
 {
     bool logfmt = atomic_load_explicit(&is_logfmt, memory_order_relaxed);
-    sbuf_adds(out, logfmt ? "time=" : "{\"time\":\"");
+    sbuf_add_slice(out, logfmt ? SLICE("time=") : SLICE("{\"time\":\""));
     add_time(out);
-    sbuf_adds(out, logfmt ? " level=" : "\",\"level\":\"");
+    sbuf_add_slice(out, logfmt ? SLICE(" level=") : SLICE("\",\"level\":\""));
     sbuf_adds(out, level_words[level]);
-    sbuf_adds(out, logfmt ? " event=" : "\",\"event\":\"");
-    sbuf_adds(out, event);
+    sbuf_add_slice(out, logfmt ? SLICE(" event=") : SLICE("\",\"event\":\""));
+    sbuf_add_slice(out, event);
     if (!logfmt)
         sbuf_addc(out, '"');
-    for (size_t i = 0; i < count; i++) {
-        if (kv[i].type == LOG_SLICE && kv[i].s.n == 0)
-            continue;
-        add_key(out, slice_of(kv[i].key), logfmt);
-        add_value(out, &kv[i]);
-    }
-    sbuf_adds(out, logfmt ? "\n" : "}\n");
+    for (size_t i = 0; i < count; i++)
+        add_kv(out, &kv[i], logfmt);
+    sbuf_add_slice(out, logfmt ? SLICE("\n") : SLICE("}\n"));
 }
 
 void log_write(enum log_level level, const char *event, const struct log_kv *kv, size_t count)
@@ -280,7 +276,7 @@ void log_write(enum log_level level, const char *event, const struct log_kv *kv,
     }
     struct sbuf line = {
         .p = mine->bytes + mine->n, .size = LINE_MAX_BYTES, .max = LINE_MAX_BYTES - 1};
-    make_line(&line, level, event, kv, count);
+    make_line(&line, level, slice_of(event), kv, count);
     if (line.failed) {
         atomic_fetch_add(&dropped, 1);
         return;

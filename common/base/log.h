@@ -22,7 +22,7 @@ enum log_type {
     LOG_I64
 };
 struct log_kv {
-    const char *key;
+    struct slice key;
     enum log_type type;
     union {
         struct slice s;
@@ -33,18 +33,18 @@ struct log_kv {
 #define KV_S(k, ...)                                                                               \
     (struct log_kv)                                                                                \
     {                                                                                              \
-        .key = (k), .type = LOG_SLICE, .s = (__VA_ARGS__)                                          \
+        .key = SLICE(k), .type = LOG_SLICE, .s = (__VA_ARGS__)                                     \
     }
 #define KV_Z(k, v) KV_S(k, slice_of(v))
 #define KV_U(k, v)                                                                                 \
     (struct log_kv)                                                                                \
     {                                                                                              \
-        .key = (k), .type = LOG_U64, .u = (uint64_t)(v)                                            \
+        .key = SLICE(k), .type = LOG_U64, .u = (uint64_t)(v)                                       \
     }
 #define KV_I(k, v)                                                                                 \
     (struct log_kv)                                                                                \
     {                                                                                              \
-        .key = (k), .type = LOG_I64, .i = (int64_t)(v)                                             \
+        .key = SLICE(k), .type = LOG_I64, .i = (int64_t)(v)                                        \
     }
 
 /** LOG(LOG_WARN, "tls_failed", KV_Z("reason", why), KV_U("conn", id)); values are escaped, keys and

@@ -93,34 +93,27 @@ void sbuf_addf(struct sbuf *b, const char *fmt, ...)
     va_end(again);
 }
 
-/* Printable ASCII in which only the quote and the backslash need one. */
-static void add_plain(struct sbuf *b, const char *p, size_t n)
+static void add_escaped(struct sbuf *b, unsigned char c)
 {
-    if (n == 0)
-        return;
-    if (!memchr(p, '"', n) && !memchr(p, '\\', n)) {
-        sbuf_add(b, p, n);
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (p[i] == '"' || p[i] == '\\')
-            sbuf_addc(b, '\\');
-        sbuf_addc(b, p[i]);
+    static const char hex[] = "0123456789abcdef";
+    char esc[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+    if (c == '"' || c == '\\') {
+        esc[1] = (char)c;
+        sbuf_add(b, esc, 2);
+    } else {
+        sbuf_add(b, esc, sizeof esc);
     }
 }
 
 void sbuf_add_json(struct sbuf *b, struct slice s)
 {
-    static const char hex[] = "0123456789abcdef";
     sbuf_addc(b, '"');
     for (size_t i = 0; i < s.n;) {
-        size_t end = slice_printable(s, i);
-        add_plain(b, s.p + i, end - i);
-        for (i = end; i < s.n && (s.p[i] < 0x20 || s.p[i] >= 0x7f); i++) {
-            unsigned char c = (unsigned char)s.p[i];
-            char esc[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
-            sbuf_add(b, esc, sizeof esc);
-        }
+        size_t end = slice_json_plain(s, i);
+        sbuf_add(b, s.p + i, end - i);
+        if (end < s.n)
+            add_escaped(b, (unsigned char)s.p[end++]);
+        i = end;
     }
     sbuf_addc(b, '"');
 }

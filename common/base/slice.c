@@ -6,11 +6,39 @@ bool slice_eq(struct slice a, struct slice b)
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
+static const uint64_t ones = 0x0101010101010101u;
+
+static inline uint64_t load8(const char *p)
+{
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    return w;
+}
+
+/* Eight bytes at once: where they differ, they differ in the bit of case alone and are letters. */
+static inline bool word_ieq(const char *p, const char *q)
+{
+    uint64_t a = load8(p), differ = a ^ load8(q);
+    if (differ == 0)
+        return true;
+    if (differ & ~(ones * 0x20))
+        return false;
+    uint64_t low = (a & ones * 0x7f) | ones * 0x20;
+    uint64_t letters = (low + ones * (0x80 - 'a')) & ~(low + ones * (0x7f - 'z')) & ~a;
+    return ((differ << 2) & ~letters) == 0;
+}
+
 bool slice_ieq(struct slice a, struct slice b)
 {
+    size_t i = 0;
     if (a.n != b.n)
         return false;
-    for (size_t i = 0; i < a.n; i++)
+    for (; i + 8 <= a.n; i += 8)
+        if (!word_ieq(a.p + i, b.p + i))
+            return false;
+    if (i < a.n && a.n >= 8)
+        return word_ieq(a.p + a.n - 8, b.p + a.n - 8);
+    for (; i < a.n; i++)
         if (ascii_lower(a.p[i]) != ascii_lower(b.p[i]))
             return false;
     return true;
@@ -49,28 +77,76 @@ size_t slice_search(struct slice s, struct slice needle)
     return hit ? (size_t)(hit - s.p) : s.n;
 }
 
-/* The high bits of those among eight bytes that may be no printable ASCII; 0: all are. With no
- * high bit set, a subtraction sets one for each byte that is too small, and for each that is DEL
- * once turned around. */
-static inline uint64_t odd_bytes(const char *p)
+/* ---- runs of printable bytes ----
+ * Sixteen or eight bytes at a time, in what gcc and clang make vector instructions of. As signed
+ * numbers the bytes from 0x80 on are the smallest. */
+
+typedef signed char bytes16 __attribute__((vector_size(16)));
+typedef signed char bytes8 __attribute__((vector_size(8)));
+
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
+static ALWAYS_INLINE bool is_odd(char c, char least, const char *without)
 {
-    const uint64_t ones = 0x0101010101010101u;
-    uint64_t w;
-    memcpy(&w, p, sizeof w);
-    return ((w - ones * 0x20) | ((w ^ ones * 0x7f) - ones) | w) & (ones * 0x80);
+    bool odd = (signed char)c < least || c == 0x7f;
+    for (; *without; without++)
+        odd |= c == *without;
+    return odd;
+}
+
+static ALWAYS_INLINE bool has_odd16(const char *p, char least, const char *without)
+{
+    bytes16 v;
+    memcpy(&v, p, sizeof v);
+    bytes16 odd = (v < (signed char)least) | (v == 0x7f);
+    for (const char *c = without; *c; c++)
+        odd |= v == (signed char)*c;
+    uint64_t half[2];
+    memcpy(half, &odd, sizeof half);
+    return (half[0] | half[1]) != 0;
+}
+
+static ALWAYS_INLINE bool has_odd8(const char *p, char least, const char *without)
+{
+    bytes8 v;
+    memcpy(&v, p, sizeof v);
+    bytes8 odd = (v < (signed char)least) | (v == 0x7f);
+    for (const char *c = without; *c; c++)
+        odd |= v == (signed char)*c;
+    uint64_t all;
+    memcpy(&all, &odd, sizeof all);
+    return all != 0;
+}
+
+/* Where the run of bytes from LEAST to 0x7e that are none of WITHOUT, which begins at FROM, ends.
+ * Both are constants where this is used. */
+static ALWAYS_INLINE size_t run_end(struct slice s, size_t from, char least, const char *without)
+{
+    size_t i = from;
+    while (i + 16 <= s.n && !has_odd16(s.p + i, least, without))
+        i += 16;
+    if (i + 8 <= s.n && !has_odd8(s.p + i, least, without))
+        i += 8;
+    if (i < s.n && i + 8 > s.n && s.n - from >= 8 && !has_odd8(s.p + s.n - 8, least, without))
+        return s.n; /* the last eight, some of them for the second time */
+    while (i < s.n && !is_odd(s.p[i], least, without))
+        i++;
+    return i;
 }
 
 size_t slice_printable(struct slice s, size_t from)
 {
-    size_t i = from;
-    while (i + 32 <= s.n && !(odd_bytes(s.p + i) | odd_bytes(s.p + i + 8) |
-                              odd_bytes(s.p + i + 16) | odd_bytes(s.p + i + 24)))
-        i += 32;
-    while (i + 8 <= s.n && !odd_bytes(s.p + i))
-        i += 8;
-    while (i < s.n && s.p[i] >= 0x20 && s.p[i] < 0x7f)
-        i++;
-    return i;
+    return run_end(s, from, ' ', "");
+}
+
+size_t slice_json_plain(struct slice s, size_t from)
+{
+    return run_end(s, from, ' ', "\"\\");
+}
+
+size_t slice_path_plain(struct slice s, size_t from)
+{
+    return run_end(s, from, '!', "#%?\\");
 }
 
 struct slice slice_sub(struct slice s, size_t from, size_t to)

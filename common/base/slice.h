@@ -39,6 +39,10 @@ size_t slice_find(struct slice s, char c, size_t from);
 size_t slice_search(struct slice s, struct slice needle);
 /** Where the run of printable ASCII (0x20..0x7e) that begins at FROM ends: an index, or s.n. */
 size_t slice_printable(struct slice s, size_t from);
+/** The same without the quote and the backslash: what a JSON string holds as it is. */
+size_t slice_json_plain(struct slice s, size_t from);
+/** The same without the space and #%?\: what means itself in a path to every server. */
+size_t slice_path_plain(struct slice s, size_t from);
 /** Bytes from..to; both are clamped. */
 struct slice slice_sub(struct slice s, size_t from, size_t to);
 /** Without spaces and tabs at either end. */

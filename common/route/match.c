@@ -46,20 +46,9 @@ static bool is_dots(struct slice segment)
     return dots > 0;
 }
 
-/* Most segments: printable, and nothing in them that means something to anybody. */
-static bool is_plain_segment(struct slice s)
+static bool is_safe_segment(struct slice s, bool is_plain)
 {
-    bool odd = false;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        odd |= c == '%' || c == '\\' || c == '?' || c == '#' || c == ' ';
-    }
-    return !odd && slice_printable(s, 0) == s.n;
-}
-
-static bool is_safe_segment(struct slice s)
-{
-    if (is_plain_segment(s))
+    if (is_plain) /* as most are */
         return s.n == 0 || s.p[0] != '.' || !is_dots(s);
     for (size_t i = 0; i < s.n;) {
         bool is_encoded = s.p[i] == '%';
@@ -79,11 +68,12 @@ static bool split(struct slice path, struct segments *ret)
     ret->n = 0;
     if (path.n == 0 || path.p[0] != '/')
         return false;
+    bool is_plain = slice_path_plain(path, 0) == path.n;
     path = slice_sub(path, 1, path.n);
     while (slice_next(&path, '/', &part)) {
         if (part.n == 0 && path.p) /* "//"; a slash at the end is one empty last segment */
             return false;
-        if (!is_safe_segment(part))
+        if (!is_safe_segment(part, is_plain))
             return false;
         if (ret->n < SEGMENTS_MAX) /* no form that we know is longer */
             ret->v[ret->n++] = part;
@@ -91,9 +81,11 @@ static bool split(struct slice path, struct segments *ret)
     return true;
 }
 
-static bool is(const struct segments *s, size_t i, const char *word)
+/* Inline: the words are constants, and so are their lengths. */
+static inline __attribute__((always_inline)) bool is(const struct segments *s, size_t i,
+                                                     const char *word)
 {
-    return i < s->n && slice_eq(s->v[i], slice_of(word));
+    return i < s->n && s->v[i].n == strlen(word) && memcmp(s->v[i].p, word, strlen(word)) == 0;
 }
 
 static bool is_any(struct slice v, const char *const *globs)
@@ -109,9 +101,8 @@ static bool is_any(struct slice v, const char *const *globs)
 static bool is_inference_verb(struct slice verb)
 {
     static const char *const shapes[] = {
-        "*redict", "predict*",    "fetch*Operation", "*enerate*Content*", "generate*",
-        "*mbed*",  "countTokens", "count*Tokens",    "computeTokens",     "explain",
-        NULL};
+        "generate*", "*enerate*Content*", "*redict",       "predict*", "fetch*Operation",
+        "*mbed*",    "count*Tokens",      "computeTokens", "explain",  NULL};
     return is_any(verb, shapes);
 }
 

@@ -44,6 +44,15 @@ static bool same_authority(const struct exchange *x, const struct head *h,
            authority_eq(&a, &x->info.authority) && !has_trailing_dot(h->authority);
 }
 
+/* Does a Host say exactly the tunnel's authority? Then nothing of it need be taken apart. */
+static bool is_tunnels_own(const struct exchange *x, const struct head *h)
+{
+    const struct authority *a = &x->info.authority;
+    const struct field *host = head_get(h, FIELD_HOST);
+    return host && x->info.is_intercepted && !x->info.sni_differs && h->scheme.n == 0 &&
+           a->port == 443 && !a->is_ipv6 && slice_eq(host->value, authority_host(a));
+}
+
 static bool host_field_ok(const struct head *h, struct authority *ret)
 {
     const struct field *host = head_get(h, FIELD_HOST);
@@ -101,10 +110,12 @@ static struct objection look_at(struct exchange *x, const struct head *h)
     struct authority host;
     x->rule = d.rule;
     x->api = d.rule ? d.rule->api : API_NONE;
-    if (!host_field_ok(h, &host))
-        return object(REPLY_BAD_REQUEST, "host");
-    if (x->info.is_intercepted && !same_authority(x, h, &host))
-        return object(REPLY_MISDIRECTED, x->info.sni_differs ? "sni" : "authority");
+    if (!is_tunnels_own(x, h)) {
+        if (!host_field_ok(h, &host))
+            return object(REPLY_BAD_REQUEST, "host");
+        if (x->info.is_intercepted && !same_authority(x, h, &host))
+            return object(REPLY_MISDIRECTED, x->info.sni_differs ? "sni" : "authority");
+    }
     if (d.verdict != VERDICT_SWAP)
         return object(REPLY_HOST_DENIED, d.reason);
     if (!method_ok(h->method))

@@ -70,6 +70,13 @@ static int on_value_complete(llhttp_t *parser)
     return 0;
 }
 
+/* What a field's name must not hold; whether it is a token, llhttp looks. */
+enum {
+    ODD = 1,
+    ODD_IN_REQUEST = 2
+};
+static const unsigned char odd_bytes[256] = {[' '] = ODD, ['\t'] = ODD, ['_'] = ODD_IN_REQUEST};
+
 /* Whole field lines as they came: what values cannot show any more. A name with '_' may carry a
  * credential past those who look for '-', so a request with one is refused. */
 static const char *check_lines(enum role role, const char *line, const char *end)
@@ -83,9 +90,11 @@ static const char *check_lines(enum role role, const char *line, const char *end
         const char *colon = memchr(line, ':', (size_t)(lf - line));
         if (!colon || colon == line)
             return "field_name";
+        unsigned char odd = 0;
         for (const char *c = line; c < colon; c++)
-            if ((*c == '_' && role == ROLE_SERVER) || *c == ' ' || *c == '\t')
-                return "field_name";
+            odd |= odd_bytes[(unsigned char)*c];
+        if (odd & (role == ROLE_SERVER ? ODD | ODD_IN_REQUEST : ODD))
+            return "field_name";
         line = lf + 1;
     }
     return NULL;
@@ -175,6 +184,9 @@ static const char *bad_byte(const char *line, size_t n, const char *cr_word)
 /* N bytes of a line, with its LF when IS_WHOLE. */
 static const char *check_bytes(const char *line, size_t n, bool is_whole, const char *cr_word)
 {
+    if (is_whole && n >= 2 && line[n - 2] == '\r' &&
+        slice_printable(slice_make(line, n - 2), 0) == n - 2)
+        return NULL; /* as nearly all are */
     size_t length = is_whole ? n - 1 : n;
     const char *reason = length ? bad_byte(line, length, cr_word) : NULL;
     if (!reason && is_whole && (length == 0 || line[length - 1] != '\r'))

@@ -20,16 +20,35 @@ const char *field_name(enum field_id id)
     return names[id].name;
 }
 
+/* Asked for each field of each head: only names of its length are looked at. */
+static const uint8_t of_length[][4] = {
+    [2] = {FIELD_TE},
+    [3] = {FIELD_VIA},
+    [4] = {FIELD_HOST, FIELD_DATE},
+    [6] = {FIELD_EXPECT},
+    [7] = {FIELD_UPGRADE, FIELD_TRAILER},
+    [9] = {FIELD_X_API_KEY, FIELD_FORWARDED, FIELD_X_REAL_IP},
+    [10] = {FIELD_CONNECTION, FIELD_USER_AGENT, FIELD_KEEP_ALIVE},
+    [11] = {FIELD_RETRY_AFTER},
+    [12] = {FIELD_CONTENT_TYPE, FIELD_PROXY_STATUS},
+    [13] = {FIELD_AUTHORIZATION},
+    [14] = {FIELD_CONTENT_LENGTH, FIELD_X_GOOG_API_KEY, FIELD_HTTP2_SETTINGS},
+    [16] = {FIELD_PROXY_CONNECTION},
+    [17] = {FIELD_TRANSFER_ENCODING},
+    [18] = {FIELD_PROXY_AUTHENTICATE},
+    [19] = {FIELD_PROXY_AUTHORIZATION, FIELD_X_GOOG_USER_PROJECT},
+    [21] = {FIELD_X_CREDSWAP_REQUEST_ID},
+    [25] = {FIELD_PROXY_AUTHENTICATION_INFO},
+};
+
 enum field_id field_id(struct slice name)
 {
-    char first = name.n ? ascii_lower(name.p[0]) : '\0';
-    for (size_t i = 1; i < FIELD_X_FORWARDED; i++)
-        if (names[i].len == name.n && names[i].name[0] == first &&
-            slice_ieq(name, (struct slice){names[i].name, names[i].len}))
-            return (enum field_id)i;
-    if (first == 'x' && slice_istarts(name, SLICE("x-forwarded-")))
-        return FIELD_X_FORWARDED;
-    return FIELD_OTHER;
+    if (name.n >= ARRAY_LEN(of_length))
+        return slice_istarts(name, SLICE("x-forwarded-")) ? FIELD_X_FORWARDED : FIELD_OTHER;
+    for (const uint8_t *id = of_length[name.n]; *id; id++)
+        if (slice_ieq(name, (struct slice){names[*id].name, names[*id].len}))
+            return (enum field_id) * id;
+    return slice_istarts(name, SLICE("x-forwarded-")) ? FIELD_X_FORWARDED : FIELD_OTHER;
 }
 
 const struct field *head_get(const struct head *h, enum field_id id)

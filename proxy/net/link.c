@@ -3,6 +3,7 @@
 #include "net/link.h"
 
 #include "base/check.h"
+#include "base/crypto_heap.h"
 #include "base/mem.h"
 #include "net/net_internal.h"
 #include "tls/tls.h"
@@ -80,26 +81,32 @@ static size_t chain_take(struct loop *loop, struct chunk **first, char *to, size
     return take;
 }
 
-static int bio_read(BIO *b, char *to, int n)
+static int read_some(BIO *b, struct link *l, char *to, size_t n)
 {
-    struct link *l = BIO_get_data(b);
     struct loop *loop = l->loop;
-    BIO_clear_retry_flags(b);
-    if (n <= 0)
-        return 0;
     if (l->stash)
-        return (int)chain_take(loop, &l->stash, to, (size_t)n);
+        return (int)chain_take(loop, &l->stash, to, n);
     size_t have = loop->in_owner == l ? loop->in_to - loop->in_from : 0;
+    if (have == 0 && l->saw_eof)
+        return 0;
     if (have == 0) {
-        if (l->saw_eof)
-            return 0;
         BIO_set_retry_read(b);
         return -1;
     }
-    size_t take = (size_t)n < have ? (size_t)n : have;
+    size_t take = n < have ? n : have;
     memcpy(to, loop->in + loop->in_from, take);
     loop->in_from += take;
     return (int)take;
+}
+
+static int bio_read(BIO *b, char *to, int n)
+{
+    BIO_clear_retry_flags(b);
+    if (n <= 0)
+        return 0;
+    int r = read_some(b, BIO_get_data(b), to, (size_t)n);
+    crypto_heap_filled(to, r > 0 ? (size_t)r : 0);
+    return r;
 }
 
 static bool send_out(struct link *l);

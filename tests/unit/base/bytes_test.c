@@ -71,6 +71,48 @@ static void a_printable_run_ends_at_the_first_byte_that_is_not(void **state)
     assert_int_equal(slice_printable((struct slice){NULL, 0}, 0), 0);
 }
 
+/* The same for runs that leave out more. */
+static void a_run_ends_at_the_first_byte_left_out(void **state)
+{
+    char text[40];
+    for (size_t n = 0; n <= 36; n++)
+        for (size_t at = 0; at < n; at++)
+            for (int c = 0; c < 256; c++) {
+                memset(text, c % 3 ? '~' : '!', sizeof text);
+                text[at] = (char)c;
+                struct slice s = slice_make(text, n);
+                bool is_print = c >= 0x20 && c <= 0x7e;
+                bool json = is_print && c != '"' && c != '\\';
+                bool path = is_print && !strchr(" #%?\\", c);
+                assert_int_equal(slice_json_plain(s, 0), json ? n : at);
+                assert_int_equal(slice_path_plain(s, 0), path ? n : at);
+                assert_int_equal(slice_path_plain(s, at), path ? n : at);
+            }
+    assert_int_equal(slice_json_plain((struct slice){NULL, 0}, 0), 0);
+    assert_int_equal(slice_path_plain(SLICE("/a"), 2), 2);
+}
+
+/* Each pair of bytes at each place of a word: equal without case when they are the same letter, and
+ * in no other case. */
+static void words_are_compared_without_case(void **state)
+{
+    char a[20], b[20];
+    for (size_t n = 1; n <= 19; n += n < 8 ? 3 : 1)
+        for (size_t at = 0; at < n; at += 3)
+            for (int c = 0; c < 256; c++)
+                for (int d = 0; d < 256; d++) {
+                    memset(a, 'k', sizeof a);
+                    memset(b, 'K', sizeof b);
+                    a[at] = (char)c;
+                    b[at] = (char)d;
+                    bool want = ascii_lower((char)c) == ascii_lower((char)d);
+                    if (slice_ieq(slice_make(a, n), slice_make(b, n)) != want)
+                        fail_msg("%#x and %#x at %zu of %zu", (unsigned)c, (unsigned)d, at, n);
+                }
+    assert_true(slice_ieq((struct slice){NULL, 0}, (struct slice){"", 0}));
+    assert_false(slice_ieq(SLICE("Content-Length"), SLICE("content-lengt")));
+}
+
 /* clang's sanitizer counts an offset of zero to NULL, too. */
 static void a_part_of_nothing_is_nothing(void **state)
 {
@@ -461,6 +503,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slices_compare_exactly_or_without_case),
         cmocka_unit_test(slices_are_searched_and_cut),
+        cmocka_unit_test(a_run_ends_at_the_first_byte_left_out),
+        cmocka_unit_test(words_are_compared_without_case),
         cmocka_unit_test(a_printable_run_ends_at_the_first_byte_that_is_not),
         cmocka_unit_test(a_part_of_nothing_is_nothing),
         cmocka_unit_test(tokens_come_one_by_one_also_empty_ones),

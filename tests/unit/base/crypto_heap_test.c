@@ -41,6 +41,61 @@ static void test_records_come_back_wiped(void **state)
     OPENSSL_free(q);
 }
 
+/* What was announced is wiped, wherever in the buffer, and of several at once. */
+static void test_what_was_filled_is_wiped(void **state)
+{
+    if (!IS_KEPT)
+        skip();
+    enum {
+        N = 5
+    };
+    char *p[N], elsewhere[32];
+    for (size_t i = 0; i < N; i++)
+        p[i] = OPENSSL_malloc(CRYPTO_WIPED_BYTES);
+    for (size_t i = 0; i < N; i++) {
+        fill(p[i], 1000);
+        crypto_heap_filled(p[i], 3); /* in pieces */
+        crypto_heap_filled(p[i] + 3, 997);
+        memcpy(p[i] + 9000 + i, SECRET, sizeof SECRET);
+        if (i != 2)
+            crypto_heap_filled(p[i] + 9000 + i, sizeof SECRET);
+        crypto_heap_filled(p[i] + 10, 5); /* less than before */
+    }
+    crypto_heap_filled(elsewhere, sizeof elsewhere);
+    crypto_heap_filled(p, sizeof p);
+    for (size_t i = 0; i < N; i++)
+        OPENSSL_free(p[i]);
+    for (size_t i = 0; i < N; i++) {
+        bool is_there = memmem(p[i], CRYPTO_WIPED_BYTES, SECRET, sizeof SECRET) != NULL;
+        assert_int_equal(is_there, i == 2); /* the one that lied */
+        assert_int_equal(p[i][500], 0);
+    }
+    char *q = OPENSSL_malloc(CRYPTO_WIPED_BYTES); /* what was known is known no more */
+    assert_ptr_equal(q, p[N - 1]);
+    fill(q, CRYPTO_WIPED_BYTES);
+    OPENSSL_free(q);
+    for (size_t i = 0; i < CRYPTO_WIPED_BYTES; i++)
+        assert_int_equal(q[i], 0);
+    for (size_t i = 0; i < N; i++) /* so that the one that lied is clean, too */
+        p[i] = OPENSSL_malloc(CRYPTO_WIPED_BYTES);
+    for (size_t i = 0; i < N; i++)
+        OPENSSL_free(p[i]);
+}
+
+/* What realloc copies nobody announces. */
+static void test_what_was_moved_is_wiped(void **state)
+{
+    if (!IS_KEPT)
+        skip();
+    char *p = OPENSSL_malloc(9000);
+    fill(p, 9000);
+    p = OPENSSL_realloc(p, CRYPTO_WIPED_BYTES);
+    crypto_heap_filled(p, 10);
+    OPENSSL_free(p);
+    for (size_t i = 0; i < 9000; i++)
+        assert_int_equal(p[i], 0);
+}
+
 static void test_the_last_is_the_next(void **state)
 {
     if (!IS_KEPT)
@@ -148,6 +203,8 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_records_come_back_wiped),
+        cmocka_unit_test(test_what_was_filled_is_wiped),
+        cmocka_unit_test(test_what_was_moved_is_wiped),
         cmocka_unit_test(test_the_last_is_the_next),
         cmocka_unit_test(test_other_sizes_stay_out),
         cmocka_unit_test(test_no_more_than_the_stock_is_kept),

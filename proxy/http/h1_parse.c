@@ -100,13 +100,16 @@ static const char *check_lines(enum role role, const char *line, const char *end
     return NULL;
 }
 
-/* "METHOD SP target SP HTTP/1.x", exactly. */
+/* "METHOD SP target SP HTTP/1.x", exactly. PRI is the one that HTTP/2 keeps for itself (RFC 9113
+ * section 3.4), and llhttp takes what follows it for another protocol's. */
 static bool check_request_line(struct slice line, struct head *h)
 {
     size_t sp1 = slice_find(line, ' ', 0), sp2 = slice_find(line, ' ', sp1 + 1);
     if (sp1 == 0 || sp2 >= line.n || sp2 == sp1 + 1)
         return false;
     h->method = slice_sub(line, 0, sp1);
+    if (slice_eq(h->method, SLICE("PRI")))
+        return false;
     h->target = slice_sub(line, sp1 + 1, sp2);
     struct slice version = slice_sub(line, sp2 + 1, line.n);
     if (!slice_eq(version, SLICE("HTTP/1.1")) && !slice_eq(version, SLICE("HTTP/1.0")))

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct theirs {
     struct slice method;
     struct sbuf target, fields, body; /* fields: "name: value\n" */
-    bool is_whole, keeps, in_value;
+    bool is_whole, keeps, in_value, is_connection, has_tab_in_connection;
 };
 
 struct second {
@@ -105,12 +105,23 @@ static int on_name(http_parser *p, const char *at, size_t n)
     return 0;
 }
 
+static struct slice last_line(const struct sbuf *b)
+{
+    size_t at = b->n;
+    while (at > 0 && b->p[at - 1] != '\n')
+        at--;
+    return slice_sub(sbuf_slice(b), at, b->n);
+}
+
 static int on_value(http_parser *p, const char *at, size_t n)
 {
     struct theirs *m = last(p);
-    if (!m->in_value)
+    if (!m->in_value) {
+        m->is_connection = slice_ieq(last_line(&m->fields), SLICE("connection"));
         sbuf_adds(&m->fields, ": ");
+    }
     m->in_value = true;
+    m->has_tab_in_connection |= m->is_connection && memchr(at, '\t', n);
     sbuf_add(&m->fields, at, n);
     return 0;
 }
@@ -167,24 +178,13 @@ static void second_finish(struct second *s)
     }
 }
 
-/* A tab beside a word of Connection, which RFC 9110 section 5.6.3 allows: http_parser knows only
- * spaces there and misses the word. That it would close then, and we would not, loses nothing. */
-static bool has_tab_in_connection(const struct head *h)
-{
-    for (uint32_t i = 0; i < h->count; i++)
-        if (h->fields[i].id == FIELD_CONNECTION &&
-            slice_find(h->fields[i].value, '\t', 0) < h->fields[i].value.n)
-            return true;
-    return false;
-}
-
 static void check_same(const struct request *r, const struct theirs *t)
 {
     CHECK(t->is_whole && slice_eq(t->method, r->head.method));
     CHECK(slice_eq(sbuf_slice(&t->target), r->head.target));
     CHECK(slice_eq(sbuf_slice(&t->body), sbuf_slice(&r->body)));
     CHECK(t->keeps || !r->head.keep_alive || head_get(&r->head, FIELD_PROXY_CONNECTION) ||
-          has_tab_in_connection(&r->head));
+          t->has_tab_in_connection);
 }
 
 static void check_front(const struct front *f, const uint8_t *data, size_t size)

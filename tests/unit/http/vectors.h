@@ -88,6 +88,9 @@ static const struct vector requests[] = {
     BAD("GET http://a.b?x HTTP/1.1\r\n" H END, 400, NULL),
     BAD("GET http: HTTP/1.1\r\n" H END, 400, NULL),
     BAD("GET /a#b HTTP/1.1\r\n" H END, 400, "request_line"),
+    BAD("PRI / HTTP/1.1\r\n" H END, 400, "request_line"), /* RFC 9113 section 3.4 */
+    BAD("PRI /a HTTP/1.0\r\n" END, 400, "request_line"),
+    BAD("PRI * HTTP/2.0\r\n" END, 400, "request_line"),
     BAD("GET # HTTP/1.1\r\n" H END, 400, "request_line"),
     /* the request line */
     BAD("GET /\r\n" H END, 400, "request_line"),

@@ -102,7 +102,7 @@ void crypto_heap_filled(const void *p, size_t n)
 {
     size_t at = (uintptr_t)p % ALIGNMENT;
     struct filled *f = filled_of(p);
-    if ((uintptr_t)f->block != (uintptr_t)p - at)
+    if (!IS_KEPT || (uintptr_t)f->block != (uintptr_t)p - at)
         return;
     f->is_told = true;
     if (n && at + n > f->high)

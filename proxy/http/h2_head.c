@@ -138,6 +138,8 @@ static bool join_cookies(struct h2_gather *g, struct head *h)
             h->fields[kept++] = f;
             continue;
         }
+        if (f.value.n == 0)
+            continue; /* says nothing, and would leave a space at the end */
         if (to != text) {
             *to++ = ';';
             *to++ = ' ';

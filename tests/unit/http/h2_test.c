@@ -723,6 +723,13 @@ static void cookies_become_one_field(void **state)
     logged(s.first, "GET https h / x-y=z cookie=a=b; c=d END");
 }
 
+static void empty_cookies_leave_no_space(void **state)
+{
+    static const char *const given[] = {P, "cookie", "", "cookie", "a=b", "cookie", "", NULL};
+    raw_request(&s, true, given);
+    logged(s.first, "GET https h / cookie=a=b END");
+}
+
 static void heads_that_are_too_large_are_431(void **state)
 {
     static char name[100][8], value[20000];
@@ -988,6 +995,7 @@ int main(void)
         TEST(the_end_of_a_link_ends_all),
         TEST(what_is_no_request_reaches_nobody),
         TEST(cookies_become_one_field),
+        TEST(empty_cookies_leave_no_space),
         TEST(heads_that_are_too_large_are_431),
         TEST(floods_end_the_connection),
         TEST(unknown_frames_without_end_do_too),

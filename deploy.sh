@@ -53,7 +53,8 @@ packages_for() { # build | run | demo | test | fuzz | bench
   local llhttp=libllhttp-dev
   [ "$(os_release VERSION_ID)" != 12 ] || llhttp=node-llhttp # its C sources are compiled in
   local build="cmake ninja-build gcc libc6-dev pkg-config libevent-dev libssl-dev libcurl4-openssl-dev libcjson-dev
-    libncurses-dev libsqlite3-dev libnghttp2-dev libconfuse-dev libc-ares-dev libsystemd-dev uthash-dev $llhttp"
+    libncurses-dev libsqlite3-dev libnghttp2-dev libconfuse-dev libc-ares-dev libsystemd-dev uthash-dev
+    zlib1g-dev $llhttp"
   local run="ca-certificates openssl curl python3"
   case $1 in
   build) echo "$build" ;;

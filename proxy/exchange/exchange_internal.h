@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "exchange/exchange.h"
 #include "exchange/held.h"
+#include "exchange/setup.h"
 #include "route/model.h"
 
 #define EXCHANGE_MAGIC MAGIC('e', 'x', 'c', 'h')
@@ -51,9 +52,12 @@ struct exchange {
     struct route_match match;
     struct slice model;
     struct model_scan scan;
-    bool request_ended; /* the client has sent all */
-    bool is_forwarded;  /* bytes of the request went to a provider at least once: the path may be
-                           logged */
+    struct setup *setup; /* of a WebSocket, while its first message is awaited; else NULL */
+    bool has_protocols;  /* WebSocket subprotocols other than a credential were asked for */
+    bool offers_token;   /* as a WebSocket subprotocol */
+    bool request_ended;  /* the client has sent all */
+    bool is_forwarded;   /* bytes of the request went to a provider at least once: the path may be
+                            logged */
 
     /* body bytes that are held: to wait for the back, and to be sent again */
     struct held held;   /* its cursor: what was given to the present back */

@@ -278,7 +278,10 @@ static void read_options(struct head *h)
         }
     }
     h->keep_alive = !close && (h->minor == 1 || keep);
-    h->wants_upgrade = upgrade && head_get(h, FIELD_UPGRADE) != NULL;
+    const struct field *to = upgrade && h->minor == 1 ? head_get(h, FIELD_UPGRADE) : NULL;
+    h->wants_upgrade = to != NULL;
+    h->is_websocket = to && slice_ieq(to->value, SLICE("websocket")) && h->body == BODY_NONE &&
+                      (h->status == 101 || slice_eq(h->method, SLICE("GET")));
 }
 
 /* RFC 9112 section 6.3, without its lenient branches. Returns the fault or NULL. */

@@ -41,8 +41,8 @@ enum err tls_server_ctx(struct tls_ctxs *t, struct slice host, SSL_CTX **ret) NO
 SSL_CTX *tls_client_ctx(struct tls_ctxs *t);
 /** A client SSL that will accept only a certificate for HOST (RFC 6125 rules, no partial
  * wildcards), SNI set, a session for "HOST:PORT" offered when one is kept (sessions are kept per
- * key, bounded). */
-enum err tls_client_new(struct tls_ctxs *t, struct slice host, struct slice session_key,
+ * key, bounded). H2: that is offered, too. */
+enum err tls_client_new(struct tls_ctxs *t, struct slice host, struct slice session_key, bool h2,
                         SSL **ret) NODISCARD;
 /** True when the SNI that the client sent (if any) is HOST; case-insensitive. */
 bool tls_sni_matches(const SSL *ssl, struct slice host);

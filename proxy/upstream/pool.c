@@ -30,6 +30,7 @@ struct conn {
     struct pool *pool;
     struct authority to;
     bool is_tls, is_h2, is_ready, is_idle, is_dead;
+    bool offers_h2;
     bool is_spent; /* takes no more; goes with its last user */
     struct pump pump;
     struct dial *dial;
@@ -153,8 +154,10 @@ static void on_conn_ready(struct pump *p)
         return;
     uint32_t bucket = bucket_of(&c->to, c->is_tls);
     c->is_h2 = c->is_tls && tls_chose_h2(p->link->ssl);
-    pool->known[bucket].to = c->to;
-    pool->known[bucket].is_h2 = c->is_h2;
+    if (c->offers_h2) {
+        pool->known[bucket].to = c->to;
+        pool->known[bucket].is_h2 = c->is_h2;
+    }
     struct session *s =
         c->is_h2 ? h2_create(ROLE_CLIENT, &pool->conf.limits, &c->pump.outlet, &h2_sink, c)
                  : h1_create(ROLE_CLIENT, &pool->conf.limits, &c->pump.outlet, &h1_sink, c);
@@ -340,13 +343,14 @@ static void failed(struct conn *c, enum err e, const char *why)
         wait_over(w, e, why, NULL);
 }
 
-static struct conn *conn_create(struct pool *p, const struct authority *to, bool is_tls);
+static struct conn *conn_create(struct pool *p, const struct authority *to, bool is_tls,
+                                bool offers_h2);
 static enum err start_dial(struct conn *c);
 
 /* It waited for a connection that turned out to have no room for it. */
 static void wait_for_another(struct back_wait *w)
 {
-    struct conn *old = w->conn, *c = conn_create(old->pool, &old->to, old->is_tls);
+    struct conn *old = w->conn, *c = conn_create(old->pool, &old->to, old->is_tls, old->offers_h2);
     list_remove(&w->in_conn);
     old->waiter_count--;
     enum err e = c ? start_dial(c) : ERR_NOMEM;
@@ -407,7 +411,8 @@ static enum err start_tls(struct conn *c)
     char key[HOST_MAX + 16];
     SSL *ssl;
     authority_print(&c->to, key, sizeof key);
-    enum err e = tls_client_new(c->pool->conf.tls, authority_host(&c->to), slice_of(key), &ssl);
+    enum err e = tls_client_new(c->pool->conf.tls, authority_host(&c->to), slice_of(key),
+                                c->offers_h2, &ssl);
     if (e != ERR_OK)
         return e;
     return link_start_tls(c->pump.link, ssl, false, NULL, 0);
@@ -457,7 +462,8 @@ static void on_conn_deadline(struct deadline *d)
     destroy(container_of(d, struct conn, deadline), true);
 }
 
-static struct conn *conn_create(struct pool *p, const struct authority *to, bool is_tls)
+static struct conn *conn_create(struct pool *p, const struct authority *to, bool is_tls,
+                                bool offers_h2)
 {
     struct conn *c = mem_calloc(1, sizeof *c);
     if (!c)
@@ -466,6 +472,7 @@ static struct conn *conn_create(struct pool *p, const struct authority *to, bool
     c->pool = p;
     c->to = *to;
     c->is_tls = is_tls;
+    c->offers_h2 = offers_h2;
     c->deadline.fire = on_conn_deadline;
     list_init(&c->waiters);
     list_init(&c->in_host);
@@ -519,16 +526,17 @@ static struct conn *look(struct pool *p, const struct authority *to, bool is_tls
             continue;
         if (c->is_idle || (c->is_ready && c->is_h2 && session_has_room(c->pump.session)))
             return c;
-        if (!c->is_ready && may_share && c->waiter_count < WAITERS_MAX)
+        if (!c->is_ready && may_share && c->offers_h2 && c->waiter_count < WAITERS_MAX)
             *ret_dialling = c;
     }
     return NULL;
 }
 
-enum err pool_acquire(struct pool *p, const struct authority *to, bool is_tls, bool fresh_only,
-                      pool_cb cb, void *arg, struct back **ret_back, struct back_wait **ret_wait)
+enum err pool_acquire(struct pool *p, const struct authority *to, unsigned how, pool_cb cb,
+                      void *arg, struct back **ret_back, struct back_wait **ret_wait)
 {
-    struct conn *dialling = NULL, *c = fresh_only ? NULL : look(p, to, is_tls, &dialling);
+    bool is_tls = how & POOL_TLS, offers_h2 = is_tls && p->conf.http2 && !(how & POOL_HTTP1);
+    struct conn *dialling = NULL, *c = how & POOL_FRESH ? NULL : look(p, to, is_tls, &dialling);
     if (c) {
         struct back *b = lease(c, true);
         if (!b)
@@ -543,7 +551,7 @@ enum err pool_acquire(struct pool *p, const struct authority *to, bool is_tls, b
         enum err e = add_waiter(dialling, cb, arg, ret_wait);
         return e == ERR_OK ? ERR_AGAIN : e;
     }
-    c = conn_create(p, to, is_tls);
+    c = conn_create(p, to, is_tls, offers_h2);
     if (!c)
         return ERR_NOMEM;
     enum err e = add_waiter(c, cb, arg, ret_wait);

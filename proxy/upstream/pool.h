@@ -18,6 +18,7 @@ struct pool_conf {
     uint64_t keepalive_ms; /* an idle connection lives so long */
     uint64_t handshake_ms; /* connect and TLS together */
     uint32_t idle_per_host, idle_total;
+    bool http2; /* is offered */
 };
 
 enum err pool_create(const struct pool_conf *c, struct pool **ret) NODISCARD;
@@ -31,12 +32,17 @@ void pool_drain(struct pool *p);
  * pool_acquire. */
 typedef void (*pool_cb)(void *arg, enum err e, const char *why, struct back *back);
 
-/** A part of a connection at once (ERR_OK, *ret_back), unless FRESH_ONLY; else a new one is
- * dialled, or one that dials is waited for: ERR_AGAIN, *ret_wait, CB later. IS_TLS false is for
- * plain http:// requests. */
-enum err pool_acquire(struct pool *p, const struct authority *to, bool is_tls, bool fresh_only,
-                      pool_cb cb, void *arg, struct back **ret_back,
-                      struct back_wait **ret_wait) NODISCARD;
+/* How an exchange wants its connection; may be added. */
+enum pool_how {
+    POOL_PLAIN = 0, /* http:// */
+    POOL_TLS = 1,
+    POOL_FRESH = 2, /* a new one, and its own */
+    POOL_HTTP1 = 4  /* a new one on which HTTP/2 is not offered; with POOL_FRESH */
+};
+/** A part of a connection at once (ERR_OK, *ret_back), unless POOL_FRESH; else a new one is
+ * dialled, or one that dials is waited for: ERR_AGAIN, *ret_wait, CB later. */
+enum err pool_acquire(struct pool *p, const struct authority *to, unsigned how, pool_cb cb,
+                      void *arg, struct back **ret_back, struct back_wait **ret_wait) NODISCARD;
 /** No callback follows. */
 void pool_cancel(struct back_wait *w);
 

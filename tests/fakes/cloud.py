@@ -26,6 +26,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import answers  # noqa: E402
 import faults  # noqa: E402
 import http1  # noqa: E402
+import live  # noqa: E402
 import pki  # noqa: E402
 import tokens  # noqa: E402
 from replies import Answer, claude_error, google_error, json_answer, wire  # noqa: E402
@@ -151,7 +152,7 @@ class Cloud:
         if conn.sni is not None and conn.sni != request.host:
             self.note("authority", f"SNI {conn.sni} but Host {request.host}", conn)
         for name in FORBIDDEN:
-            if request.values(name):
+            if request.values(name) and not (name == "upgrade" and live.asks(request)):
                 self.note("forwarded-header", name, conn)
         for name in ("authorization", "x-api-key", "x-goog-api-key", "content-type"):
             if len(request.values(name)) > 1:
@@ -169,8 +170,22 @@ class Cloud:
         if rule:
             request.rule = rule.kind
             request.conn.begin(faults.run(self, rule, request))
+        elif live.asks(request):
+            self.live(request)
         else:
             self.reply(request, self.answer(request))
+
+    def live(self, request):
+        project = None
+        if request.host == GEMINI:
+            refusal = self.gemini_owner(request)[1]
+        else:
+            account, refusal = self.bearer(request, "aiplatform.googleapis.com", {tokens.CLOUD})
+            project = account and account.project
+        if refusal:
+            self.reply(request, refusal)
+        else:
+            request.conn.begin(live.Live(self, request, project).run())
 
     @staticmethod
     def issuer_of(body):
@@ -371,20 +386,23 @@ class Cloud:
             return google_error(403, f"You do not have permission to access {name} or it may not exist.")
         return json_answer(200, answers.dump({"name": name}).encode())
 
-    def gemini(self, request):
+    def gemini_owner(self, request):
+        """(whose key or token it is, None), else (None, Answer)."""
         found = self.credentials(request)
         keys = self.api_keys[GEMINI]
-        if len(found) == 1 and found[0][0] in ("x-goog-api-key", "?key"):
-            if found[0][1] not in keys:
-                return google_error(400, "API key not valid. Please pass a valid API key.",
-                                    reason="API_KEY_INVALID", service=GEMINI)
-            owner = request.account = keys[found[0][1]]
-            request.auth = found[0][0]
-        else:
+        if len(found) != 1 or found[0][0] not in ("x-goog-api-key", "?key"):
             account, refusal = self.bearer(request, GEMINI, {tokens.RETRIEVER})
-            if refusal:
-                return refusal
-            owner = account.email
+            return account and account.email, refusal
+        if found[0][1] not in keys:
+            return None, google_error(400, "API key not valid. Please pass a valid API key.",
+                                      reason="API_KEY_INVALID", service=GEMINI)
+        request.account, request.auth = keys[found[0][1]], found[0][0]
+        return request.account, None
+
+    def gemini(self, request):
+        owner, refusal = self.gemini_owner(request)
+        if refusal:
+            return refusal
         body = bytes(request.body or b"")
         if request.path.startswith(("/v1beta/files", "/upload/v1beta/files")):
             return self.files(request, owner)

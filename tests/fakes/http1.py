@@ -196,6 +196,7 @@ class Connection(asyncio.Protocol):
         self._drained = None
         self.requests = 0
         self.tail = b""
+        self.raw = None  # takes all bytes once this is no HTTP any more
 
     # -- events of the loop --
 
@@ -214,6 +215,9 @@ class Connection(asyncio.Protocol):
         self.cloud.bytes_in += len(data)
         if self.early and self.busy:
             return
+        if self.raw:
+            self.raw(data)
+            return
         self.buf += data
         self.work()
         if self.busy and len(self.buf) > PAUSE_AT and not self.paused:
@@ -225,6 +229,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc):
         self.closed = True
+        if self.raw:
+            self.raw(b"")
         if self.buf and self.request is None:
             self.cloud.scan(bytes(self.buf), "unparsed", self)
         request = self.request

@@ -348,9 +348,10 @@ static void tell_dial(const struct back *b)
     tell("b%d %s%s %s", b->number, b->is_reused ? "reused" : "new", b->is_tls ? "" : " plain", at);
 }
 
-enum err pool_acquire(struct pool *p, const struct authority *to, bool is_tls, bool fresh_only,
-                      pool_cb cb, void *arg, struct back **ret_back, struct back_wait **ret_wait)
+enum err pool_acquire(struct pool *p, const struct authority *to, unsigned how, pool_cb cb,
+                      void *arg, struct back **ret_back, struct back_wait **ret_wait)
 {
+    bool is_tls = how & POOL_TLS, fresh_only = how & POOL_FRESH;
     (void)p;
     for (int i = w.back_count - 1; i >= 0 && !fresh_only; i--) {
         struct back *b = &w.backs[i];

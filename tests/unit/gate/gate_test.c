@@ -77,8 +77,8 @@ const struct snap_client *snapshot_find_client(const struct snapshot *s,
     return memcmp(h, hash, sizeof h) == 0 ? &s->clients[0] : NULL;
 }
 
-enum err pool_acquire(struct pool *p, const struct authority *to, bool is_tls, bool fresh_only,
-                      pool_cb cb, void *arg, struct back **ret_back, struct back_wait **ret_wait)
+enum err pool_acquire(struct pool *p, const struct authority *to, unsigned how, pool_cb cb,
+                      void *arg, struct back **ret_back, struct back_wait **ret_wait)
 {
     w.dials++;
     return ERR_LIMIT;

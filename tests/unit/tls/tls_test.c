@@ -442,7 +442,7 @@ static void without_memory_nothing_leaks(void **state)
         snprintf(host, sizeof host, "n%d.googleapis.com", n);
         mem_fail_after(n, 1);
         (void)!tls_server_ctx(w1, slice_of(host), &ctx);
-        if (tls_client_new(w1, SLICE(HOST), SLICE("k"), &ssl) == ERR_OK)
+        if (tls_client_new(w1, SLICE(HOST), SLICE("k"), true, &ssl) == ERR_OK)
             SSL_free(ssl);
         mem_fail_after(0, 0);
         assert_int_equal(tls_server_ctx(w1, slice_of(host), &ctx), ERR_OK);
@@ -456,7 +456,7 @@ static SSL *upstream(struct tls_ctxs *w, const char *host)
     SSL *c = NULL;
     char session_key[300];
     snprintf(session_key, sizeof session_key, "%s:443", host);
-    assert_int_equal(tls_client_new(w, slice_of(host), slice_of(session_key), &c), ERR_OK);
+    assert_int_equal(tls_client_new(w, slice_of(host), slice_of(session_key), true, &c), ERR_OK);
     return c;
 }
 

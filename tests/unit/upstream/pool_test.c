@@ -150,7 +150,8 @@ static void on_back(void *arg, enum err e, const char *why, struct back *b)
 static enum err acquire_at(struct call *c, const struct authority *to, bool is_tls, bool fresh)
 {
     *c = (struct call){0};
-    enum err e = pool_acquire(w.pool, to, is_tls, fresh, on_back, c, &c->back, &c->wait);
+    enum err e = pool_acquire(w.pool, to, (is_tls ? POOL_TLS : 0u) | (fresh ? POOL_FRESH : 0u),
+                              on_back, c, &c->back, &c->wait);
     assert_int_equal(c->calls, 0);
     for (int i = 0; i < 100 && e == ERR_AGAIN && !c->calls; i++)
         spin();
@@ -421,7 +422,7 @@ static void another_authority_is_another_connection(void **state)
     assert_non_null(c.back);
     back_destroy(c.back);
     /* nor does a plain connection serve where TLS is wanted */
-    assert_int_equal(pool_acquire(w.pool, &w.to, true, false, on_back, &c, &c.back, &c.wait),
+    assert_int_equal(pool_acquire(w.pool, &w.to, POOL_TLS, on_back, &c, &c.back, &c.wait),
                      ERR_AGAIN);
     pool_cancel(c.wait);
     assert_int_equal(stats().idle, 1);
@@ -631,7 +632,7 @@ static void a_forbidden_address_is_not_dialled(void **state)
 static void no_tls_where_tls_is_wanted_fails(void **state)
 {
     struct call c = {0};
-    assert_int_equal(pool_acquire(w.pool, &w.to, true, false, on_back, &c, &c.back, &c.wait),
+    assert_int_equal(pool_acquire(w.pool, &w.to, POOL_TLS, on_back, &c, &c.back, &c.wait),
                      ERR_AGAIN);
     spin();
     int fd = accept4(w.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -647,7 +648,7 @@ static void no_tls_where_tls_is_wanted_fails(void **state)
 static void a_handshake_that_takes_too_long_is_given_up(void **state)
 {
     struct call c = {0};
-    assert_int_equal(pool_acquire(w.pool, &w.to, true, false, on_back, &c, &c.back, &c.wait),
+    assert_int_equal(pool_acquire(w.pool, &w.to, POOL_TLS, on_back, &c, &c.back, &c.wait),
                      ERR_AGAIN);
     spin();
     pass_ms(9000);
@@ -661,11 +662,11 @@ static void a_handshake_that_takes_too_long_is_given_up(void **state)
 static void a_dial_that_is_cancelled_calls_nobody(void **state)
 {
     struct call c = {0};
-    assert_int_equal(pool_acquire(w.pool, &w.to, false, false, on_back, &c, &c.back, &c.wait),
+    assert_int_equal(pool_acquire(w.pool, &w.to, POOL_PLAIN, on_back, &c, &c.back, &c.wait),
                      ERR_AGAIN);
     pool_cancel(c.wait);
     spin();
-    assert_int_equal(pool_acquire(w.pool, &w.to, true, false, on_back, &c, &c.back, &c.wait),
+    assert_int_equal(pool_acquire(w.pool, &w.to, POOL_TLS, on_back, &c, &c.back, &c.wait),
                      ERR_AGAIN);
     spin(); /* connected, within the handshake */
     pool_cancel(c.wait);
@@ -679,7 +680,7 @@ static void a_dial_survives_each_failed_allocation(void **state)
     for (long n = 1; n < 40; n++) {
         struct call c = {0};
         mem_fail_after(n, 0);
-        enum err e = pool_acquire(w.pool, &w.to, false, true, on_back, &c, &c.back, &c.wait);
+        enum err e = pool_acquire(w.pool, &w.to, POOL_FRESH, on_back, &c, &c.back, &c.wait);
         for (int i = 0; i < 20 && e == ERR_AGAIN && !c.calls; i++)
             spin();
         mem_fail_after(0, 0);

@@ -82,7 +82,9 @@ size_t slice_search(struct slice s, struct slice needle)
  * numbers the bytes from 0x80 on are the smallest. */
 
 typedef signed char bytes16 __attribute__((vector_size(16)));
+typedef uint64_t words16 __attribute__((vector_size(16)));
 typedef signed char bytes8 __attribute__((vector_size(8)));
+typedef uint64_t word8 __attribute__((vector_size(8)));
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
@@ -101,9 +103,8 @@ static ALWAYS_INLINE bool has_odd16(const char *p, char least, const char *witho
     bytes16 odd = (v < (signed char)least) | (v == 0x7f);
     for (const char *c = without; *c; c++)
         odd |= v == (signed char)*c;
-    uint64_t half[2];
-    memcpy(half, &odd, sizeof half);
-    return (half[0] | half[1]) != 0;
+    words16 halves = (words16)odd;
+    return (halves[0] | halves[1]) != 0;
 }
 
 static ALWAYS_INLINE bool has_odd8(const char *p, char least, const char *without)
@@ -113,9 +114,7 @@ static ALWAYS_INLINE bool has_odd8(const char *p, char least, const char *withou
     bytes8 odd = (v < (signed char)least) | (v == 0x7f);
     for (const char *c = without; *c; c++)
         odd |= v == (signed char)*c;
-    uint64_t all;
-    memcpy(&all, &odd, sizeof all);
-    return all != 0;
+    return ((word8)odd)[0] != 0;
 }
 
 /* Where the run of bytes from LEAST to 0x7e that are none of WITHOUT, which begins at FROM, ends.

@@ -321,7 +321,7 @@ enum setup_state setup_feed(struct setup *s, const void *p, size_t n)
     sbuf_add(&s->raw, p, n);
     if (s->raw.failed)
         return refuse(s, 1009, "setup_too_large");
-    while (s->state == SETUP_MORE) {
+    while (s->state == SETUP_MORE && s->at < s->raw.n) {
         struct frame f;
         const unsigned char *at = (const unsigned char *)s->raw.p + s->at;
         enum read r = read_frame(at, s->raw.n - s->at, &f);

@@ -1,6 +1,7 @@
 """WebSockets of the Live API: the swap is in the handshake, the project in the first message, and the rest is bytes."""
 import contextlib
 import json
+import socket
 import time
 import unittest
 
@@ -175,6 +176,42 @@ class Live(LiveCase):
             self.assertLess(self.lab.rss() - before, 4 << 20)
         for _ in range((len(one) * 1500 - len(rest)) // len(one)):
             self.assertEqual(len(ws.receive()[1]), 65536)
+
+
+class Direct:
+    """A connection to the proxy port itself, in a tunnel's clothes."""
+
+    def __init__(self, port, host):
+        self.sock = self.tls = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.reader = client.Reader(self.sock)
+        self.host = host
+        self.send = self.sock.sendall
+        self.close = self.sock.close
+
+
+class Gateway(LiveCase):
+    """For clients that know no proxy: ws://proxy/gemini/ws/... in place of wss://host/ws/..."""
+
+    def test_both_services(self):
+        for prefix, path, first in (("/gemini", GEMINI_LIVE, setup("models/gemini-live")), ("/vertex", VERTEX_LIVE, setup())):
+            with self.subTest(prefix=prefix):
+                ws = websocket.WebSocket(Direct(self.lab.port, f"127.0.0.1:{self.lab.port}"), prefix + path, [("x-goog-api-key", ALICE)])
+                self.addCleanup(ws.close)
+                if prefix == "/gemini":
+                    self.talk(ws, first)
+                else:  # no location in the path: the global endpoint, where the test's cloud has no such model
+                    self.assertEqual(ws.response.status, 101, ws.response)
+        self.assertCleanCloud()
+
+    def test_without_a_placeholder(self):
+        ws = websocket.WebSocket(Direct(self.lab.port, "proxy.test"), "/gemini" + GEMINI_LIVE)
+        self.addCleanup(ws.close)
+        self.assertEqual(ws.response.status, 401)
+
+    def test_a_page_is_no_websocket(self):
+        ws = websocket.WebSocket(Direct(self.lab.port, "proxy.test"), "/setup")
+        self.addCleanup(ws.close)
+        self.assertEqual(ws.response.status, 200)
 
 
 class Models(LiveCase):

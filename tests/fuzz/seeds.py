@@ -10,6 +10,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -170,6 +171,22 @@ def frame(kind, flags, stream, payload=b""):
     return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
 
 
+def websocket_messages():
+    def frame(first, payload):
+        length = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + len(payload).to_bytes(2, "big")
+        return bytes([first]) + length + bytes(4) + payload
+    for text in (b'{"setup":{"model":"projects/p/locations/l/publishers/google/models/m"}}', b'{"setup":{"model":"projects\\/p\\/m"}}',
+                 b'{"setup":{"model":"models/m"}}', b'{"setup":{}}', b'{"a":[1,{"setup":{}}],"setup":{"x":"\\"","model":"m"}}', b"[]",
+                 b'{"setup":{"model":"a","model":"b"}}', b'{"setup":{"mod\\u0065l":"a"}}', b'{"a":' * 8 + b"1" + b"}" * 8):
+        yield frame(0x81, text)
+        yield frame(0x89, b"ping") + frame(0x02, text[:9]) + frame(0x89, b"") + frame(0x80, text[9:]) + frame(0x81, b"behind")
+        packer = zlib.compressobj(wbits=-15)
+        yield frame(0xc1, (packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4])
+    yield frame(0x88, b"\x03\xe8")
+    yield b"\x81\xff" + (1 << 40).to_bytes(8, "big") + bytes(4)
+    yield b"permessage-deflate; server_no_context_takeover, x; y=1"
+
+
 def h2_conversations():
     """(role, frames): what a client, and what a provider, may say.  The target says the preface itself."""
     get = b"\x82\x87\x84\x41\x01h"
@@ -196,6 +213,9 @@ def h2_conversations():
 
 def inputs():
     """(target, bytes) of all."""
+    for data in websocket_messages():
+        for seed in (0, 7):
+            yield "ws_setup", bytes((seed,)) + data
     for role, data in h2_conversations():
         for seed in range(role, 256, 32):
             yield "h2", bytes((seed,)) + data

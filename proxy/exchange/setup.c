@@ -42,7 +42,6 @@ static enum setup_state refuse(struct setup *s, uint16_t code, const char *reaso
 
 struct cursor {
     const char *p, *end;
-    unsigned depth;
 };
 
 static void skip_space(struct cursor *c)
@@ -78,8 +77,6 @@ static bool eat_string(struct cursor *c, struct slice *ret)
     return true;
 }
 
-static bool skip_value(struct cursor *c);
-
 /* What may stand in a number, true, false and null: whether it is one, the provider looks. */
 static bool skip_word(struct cursor *c)
 {
@@ -90,44 +87,51 @@ static bool skip_word(struct cursor *c)
     return c->p > start;
 }
 
-/* The members or elements after an opening bracket, with its closing one. */
-static bool skip_inside(struct cursor *c, char close)
+static bool eat_key(struct cursor *c)
 {
     struct slice key;
-    if (++c->depth > DEPTH_MAX)
-        return false;
-    bool is_first = true;
-    while (!eat(c, close)) {
-        if (!is_first && !eat(c, ','))
-            return false;
-        is_first = false;
-        if (close == '}' && (!eat_string(c, &key) || !eat(c, ':')))
-            return false;
-        if (!skip_value(c))
-            return false;
-    }
-    c->depth--;
-    return true;
+    return eat_string(c, &key) && eat(c, ':');
 }
 
-static bool skip_value(struct cursor *c)
+/* A string or a word. */
+static bool skip_plain(struct cursor *c)
 {
     struct slice text;
-    skip_space(c);
-    if (c->p == c->end)
-        return false;
-    switch (*c->p) {
-    case '"':
-        return eat_string(c, &text);
-    case '{':
-        c->p++;
-        return skip_inside(c, '}');
-    case '[':
-        c->p++;
-        return skip_inside(c, ']');
-    default:
-        return skip_word(c);
-    }
+    return c->p < c->end && (*c->p == '"' ? eat_string(c, &text) : skip_word(c));
+}
+
+/* After a value: what ends with it, or the comma, and in an object the key, of the next one. */
+static bool go_on(struct cursor *c, const char *awaited, unsigned *n)
+{
+    while (*n && eat(c, awaited[*n - 1]))
+        --*n;
+    return *n == 0 || (eat(c, ',') && (awaited[*n - 1] != '}' || eat_key(c)));
+}
+
+/* A value of any kind; AWAITED are the brackets that are still to be closed. */
+static bool skip_value(struct cursor *c)
+{
+    char awaited[DEPTH_MAX];
+    unsigned n = 0;
+    do {
+        bool is_object = eat(c, '{');
+        if (is_object || eat(c, '[')) {
+            if (n == DEPTH_MAX)
+                return false;
+            awaited[n] = is_object ? '}' : ']';
+            if (!eat(c, awaited[n])) { /* it is not empty: its first value */
+                n++;
+                if (is_object && !eat_key(c))
+                    return false;
+                continue;
+            }
+        } else if (!skip_plain(c)) {
+            return false;
+        }
+        if (!go_on(c, awaited, &n))
+            return false;
+    } while (n);
+    return true;
 }
 
 /* Runs over an object's members up to and with its '}'; leaves the cursor before the value of WORD,
@@ -141,7 +145,7 @@ enum member {
 static enum member find_member(struct cursor *c, const char *word, struct cursor *ret)
 {
     bool is_first = true, is_found = false;
-    if (!eat(c, '{') || ++c->depth > DEPTH_MAX)
+    if (!eat(c, '{'))
         return MEMBER_BAD;
     while (!eat(c, '}')) {
         struct slice key;
@@ -160,7 +164,6 @@ static enum member find_member(struct cursor *c, const char *word, struct cursor
         if (!skip_value(c))
             return MEMBER_BAD;
     }
-    c->depth--;
     return is_found ? MEMBER_FOUND : MEMBER_NONE;
 }
 
@@ -185,7 +188,7 @@ static bool decode_name(struct slice raw, char *buf, size_t size)
 static bool find_model(struct setup *s)
 {
     struct slice name;
-    struct cursor c = {s->text.p, s->text.p + s->text.n, 0}, inner, value;
+    struct cursor c = {s->text.p, s->text.p + s->text.n}, inner, value;
     enum member m = find_member(&c, "setup", &inner);
     skip_space(&c);
     if (m == MEMBER_BAD || c.p != c.end)

@@ -53,13 +53,14 @@ packages_for() { # build | run | demo | test | fuzz | bench
   local llhttp=libllhttp-dev
   [ "$(os_release VERSION_ID)" != 12 ] || llhttp=node-llhttp # its C sources are compiled in
   local build="cmake ninja-build gcc libc6-dev pkg-config libevent-dev libssl-dev libcurl4-openssl-dev libcjson-dev
-    libncurses-dev libsqlite3-dev libnghttp2-dev libconfuse-dev libc-ares-dev libsystemd-dev uthash-dev $llhttp"
+    libncurses-dev libsqlite3-dev libnghttp2-dev libconfuse-dev libc-ares-dev libsystemd-dev uthash-dev
+    zlib1g-dev $llhttp"
   local run="ca-certificates openssl curl python3"
   case $1 in
   build) echo "$build" ;;
   run) echo "$build $run" ;;
   demo) echo "$build $run python3-cryptography" ;;
-  test) echo "$build $run python3-cryptography libcmocka-dev clang clang-format clang-tidy cppcheck shellcheck mandoc
+  test) echo "$build $run python3-cryptography python3-h2 libcmocka-dev clang clang-format clang-tidy cppcheck shellcheck mandoc
     sqlite3 git zsh fish nghttp2-client procps valgrind binutils libhttp-parser-dev" ;;
   fuzz) echo "$build $run python3-cryptography clang llvm libhttp-parser-dev" ;;
   bench) echo "nginx-light haproxy squid-openssl strace procps" ;;

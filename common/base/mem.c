@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -74,6 +75,24 @@ char *mem_dup(const char *s)
 void mem_free(void *p)
 {
     free(p);
+}
+
+void mem_free_wiped(void *p)
+{
+    if (p)
+        mem_wipe(p, malloc_usable_size(p));
+    free(p);
+}
+
+void *mem_realloc_wiped(void *p, size_t size)
+{
+    void *q = mem_alloc(size);
+    if (p && q) {
+        size_t old = malloc_usable_size(p);
+        memcpy(q, p, old < size ? old : size);
+        mem_free_wiped(p);
+    }
+    return q;
 }
 
 /* The C library promises what OPENSSL_cleanse does, at a fifth of its cost. */

@@ -13,6 +13,10 @@
 
 /** Frees anything the functions below returned; NULL is fine. */
 void mem_free(void *p);
+/** The same of something that held a secret, all of it overwritten first. */
+void mem_free_wiped(void *p);
+/** As mem_realloc; nothing stays behind in what it leaves. */
+void *mem_realloc_wiped(void *p, size_t size);
 /** SIZE bytes, not zeroed. NULL when there is no memory (or the fault hook says so). Thread: any.
  */
 void *mem_alloc(size_t size) __attribute__((MEM_MADE_FOR(mem_free), alloc_size(1)));

@@ -176,7 +176,8 @@ static bool take_endpoint(const struct segments *s, size_t i, struct slice metho
 
 static bool match_vertex(const struct segments *s, struct slice method, struct route_match *m)
 {
-    if (is(s, 0, "ws"))
+    m->is_websocket = is(s, 0, "ws");
+    if (m->is_websocket)
         return s->n == 3 &&
                slice_glob(SLICE("google.cloud.aiplatform.*.LlmBidiService"), s->v[1]) &&
                is(s, 2, "BidiGenerateContent");
@@ -230,7 +231,8 @@ static bool match_gemini_openai(const struct segments *s, struct slice method,
 /* auth_tokens is left out on purpose: it would hand the client a real credential. */
 static bool match_gemini(const struct segments *s, struct slice method, struct route_match *m)
 {
-    if (is(s, 0, "ws"))
+    m->is_websocket = is(s, 0, "ws");
+    if (m->is_websocket)
         return s->n == 2 &&
                slice_glob(SLICE("google.ai.generativelanguage.*.GenerativeService.BidiGenerate*"),
                           s->v[1]);

@@ -21,6 +21,7 @@ struct route_match {
                           is retried */
     bool is_sticky;    /* about something that lives at one account: an upload, a file, a cache, a
                           batch, an operation */
+    bool is_websocket; /* Live API */
     bool wants_stream; /* the answer is a stream by the path's word */
 };
 /** PATH without query, as received (percent signs kept). A path with an encoded slash, dot segments

@@ -161,6 +161,20 @@ static void take_query(struct finder *f, struct slice query)
     }
 }
 
+bool auth_is_protocol_token(struct slice element)
+{
+    return element.n >= PROTOCOL_TOKEN_MIN &&
+           (slice_starts(element, SLICE("gemini-")) || slice_starts(element, SLICE("claude-")));
+}
+
+static void take_protocols(struct finder *f, struct slice list)
+{
+    struct slice one;
+    while (slice_next(&list, ',', &one))
+        if (auth_is_protocol_token(slice_trim(one)))
+            take(f, slice_trim(one));
+}
+
 static void look(struct finder *f, const struct head *h)
 {
     for (uint32_t i = 0; i < h->count; i++) {
@@ -169,6 +183,8 @@ static void look(struct finder *f, const struct head *h)
             take_authorization(f, field->value);
         else if (field->id == FIELD_X_API_KEY || field->id == FIELD_X_GOOG_API_KEY)
             take(f, slice_trim(field->value));
+        else if (field->id == FIELD_SEC_WEBSOCKET_PROTOCOL)
+            take_protocols(f, field->value);
     }
     take_query(f, head_query(h));
 }

@@ -22,10 +22,10 @@ struct auth_result {
 };
 
 /** Names the client of a request. Candidates are Authorization: Bearer, x-api-key, x-goog-api-key
- * and the query's key= and access_token=, whichever, any number of them, as long as all are the
- * same bytes. API is the rule's; no place belongs to one API only, and a client's service does not
- * restrict the hosts it may call: pools and rules do. MEMO, which NULL is fine for, saves the hash
- * and learns the good ones. Thread: the memo's. */
+ * and the query's key= and access_token=, and what auth_is_protocol_token says yes to, whichever,
+ * any number of them, as long as all are the same bytes. API is the rule's; no place belongs to one
+ * API only, and a client's service does not restrict the hosts it may call: pools and rules do.
+ * MEMO, which NULL is fine for, saves the hash and learns the good ones. Thread: the memo's. */
 void auth_find(const struct head *h, const struct snapshot *s, const struct master_key *k,
                struct auth_memo *memo, int64_t now_s, enum api api, struct auth_result *ret);
 
@@ -49,6 +49,11 @@ const struct snap_client *auth_verify(struct slice placeholder, const struct sna
  * for a client that is disabled or expired. */
 enum err auth_basic(struct slice value, const struct snapshot *s, const struct master_key *k,
                     int64_t now_s, const struct snap_client **ret) NODISCARD;
+
+/** Is this element of a Sec-WebSocket-Protocol (a browser's only place for a credential) one? By
+ * its looks: "gemini-" or "claude-" and PROTOCOL_TOKEN_MIN bytes in all. */
+#define PROTOCOL_TOKEN_MIN 20
+bool auth_is_protocol_token(struct slice element);
 
 /** Rebuilds QUERY into OUT without key and access_token, in whatever case or percent-encoding their
  * names stand. Bytes that are not visible ASCII are written percent-encoded, so nothing in OUT can

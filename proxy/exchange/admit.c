@@ -88,6 +88,9 @@ static struct objection authenticate(struct exchange *x, const struct head *h)
     x->client = a.client;
     x->placeholder = arena_dup(&x->arena, a.placeholder);
     x->scan.whole = a.client->model_count > 0;
+    const struct field *protocols = head_get(h, FIELD_SEC_WEBSOCKET_PROTOCOL);
+    x->offers_token =
+        protocols && slice_search(protocols->value, x->placeholder) < protocols->value.n;
     return is_leaked(x, &a) ? object(REPLY_TOKEN_MISPLACED, "token_misplaced") : none;
 }
 

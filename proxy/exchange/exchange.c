@@ -10,6 +10,7 @@
 
 #define HEAD_ARENA_MAX (1024u * 1024u)
 #define SEND_AHEAD (64u * 1024u)        /* of held bytes given to the back at once */
+#define REFUSED_MAX 4                   /* HTTP/2: a host that refuses each stream */
 #define HELD_AHEAD (4u * STREAM_WINDOW) /* beyond the replay limit: what waits to be sent */
 
 /* ---- states ---- */
@@ -50,6 +51,14 @@ static void drop_held(struct exchange *x)
     held_drop(&x->held);
 }
 
+static void drop_setup(struct exchange *x)
+{
+    if (x->setup)
+        setup_finish(x->setup);
+    mem_free(x->setup);
+    x->setup = NULL;
+}
+
 static void record(struct exchange *x)
 {
     uint64_t now = x->svc->loop->now_ms;
@@ -64,8 +73,9 @@ static void record(struct exchange *x)
         .client = x->client,
         .account = x->attempt_count ? x->pick.account : NULL,
         /* only what a provider took for a model: a client may write anything there */
-        .model = x->status >= 200 && x->status < 300 && !x->is_own_answer ? x->model
-                                                                          : (struct slice){"", 0},
+        .model = (x->status == 101 || (x->status >= 200 && x->status < 300)) && !x->is_own_answer
+                     ? x->model
+                     : (struct slice){"", 0},
         .attempts = x->attempts,
         .attempt_count = x->attempt_count,
         .status = x->status,
@@ -76,6 +86,8 @@ static void record(struct exchange *x)
         .ttfb_ms = x->first_byte_ms ? x->first_byte_ms - x->began_ms : 0,
         .ms = now - x->began_ms,
         .is_swap = !x->info.is_plain,
+        .front_is_h2 = x->front_is_h2,
+        .back_is_h2 = x->back_is_h2,
     };
     x->svc->record(x->svc, &r);
 }
@@ -97,6 +109,7 @@ static void over(struct exchange *x)
     deadline_clear(&x->deadline);
     token_unref(&x->token);
     drop_held(x);
+    drop_setup(x);
     snapshot_unref(&x->snap);
     arena_finish(&x->arena, true);
     list_remove(&x->link);
@@ -328,11 +341,13 @@ static void start_send(struct exchange *x)
         fail_with(x, REPLY_UPSTREAM, back_why(x->back), -1);
         return;
     }
+    x->back_is_h2 = back_is_h2(x->back);
     x->back_stream->sink = &back_sink;
     x->back_stream->owner = x;
     exchange_goto(x, X_SEND);
     touch_request(x);
-    bool bodiless = h.body == BODY_NONE || (h.body == BODY_LENGTH && h.content_length == 0);
+    bool bodiless = !h.is_websocket &&
+                    (h.body == BODY_NONE || (h.body == BODY_LENGTH && h.content_length == 0));
     e = stream_send_head(x->back_stream, &h, bodiless);
     if (e != ERR_OK) {
         fail_with(x, e == ERR_INVALID ? REPLY_BAD_REQUEST : REPLY_INTERNAL, "head", -1);
@@ -341,7 +356,7 @@ static void start_send(struct exchange *x)
     x->is_forwarded = true;
     held_rewind(&x->held);
     x->body_left = 0;
-    if (!bodiless)
+    if (!bodiless && !h.is_websocket)
         send_held(x);
 }
 
@@ -370,8 +385,9 @@ static void dial(struct exchange *x)
     exchange_goto(x, X_DIAL);
     deadline_clear(&x->deadline); /* the pool has its own */
     bool fresh = x->fresh_only || x->match.is_resumable || x->info.is_plain;
-    enum err e = pool_acquire(x->svc->pool, &to, !x->info.is_plain, fresh, on_back, x, &x->back,
-                              &x->dialling);
+    unsigned how = (x->info.is_plain ? POOL_PLAIN : POOL_TLS) | (fresh ? POOL_FRESH : 0u) |
+                   (x->base.is_websocket ? POOL_FRESH | POOL_HTTP1 : 0u);
+    enum err e = pool_acquire(x->svc->pool, &to, how, on_back, x, &x->back, &x->dialling);
     if (e == ERR_OK)
         start_send(x);
     else if (e != ERR_AGAIN)
@@ -432,10 +448,15 @@ static bool hold(struct exchange *x, const void *p, size_t n)
 }
 
 /* Whose silence is it? The client's, while its request has not ended and all that came of it was
- * sent. */
+ * sent. One that asks for a WebSocket waits for the answer first. */
+static bool is_clients_turn(const struct exchange *x)
+{
+    return !x->request_ended && held_all_sent(&x->held) && !x->base.is_websocket;
+}
+
 static void touch_request(struct exchange *x)
 {
-    bool client = !x->request_ended && held_all_sent(&x->held) && !x->is_committed;
+    bool client = is_clients_turn(x) && !x->is_committed;
     touch(x, client ? x->svc->conf->limits.idle_timeout : x->svc->conf->upstream.read_timeout);
 }
 
@@ -469,6 +490,67 @@ static void send_held(struct exchange *x)
     atomic_fetch_sub_explicit(x->svc->replay_bytes, gone, memory_order_relaxed);
 }
 
+/* ---- the first message of a WebSocket ---- */
+
+static void refuse_setup(struct exchange *x, uint16_t code, const char *reason)
+{
+    unsigned char frame[128];
+    size_t n = setup_close_frame(code, reason, frame);
+    x->reason = reason;
+    drop_setup(x);
+    if (stream_send_body(x->front, frame, n, true) != ERR_OK) {
+        break_off(x, reason);
+        return;
+    }
+    x->answer_ended = true;
+    leave_back(x);
+}
+
+/* A client that may use some models only must name one of them. */
+static bool setup_may(struct exchange *x)
+{
+    bool is_close = !x->setup->in_message;
+    x->model = arena_dup(&x->arena, route_model_bare(slice_of(x->setup->model)));
+    if (!x->model.p)
+        x->model = SLICE("");
+    return x->client->model_count == 0 || is_close || (x->model.n && client_may(x));
+}
+
+static void setup_whole(struct exchange *x)
+{
+    const struct snap_account *a = x->pick.account;
+    struct sbuf out;
+    if (!setup_may(x)) {
+        refuse_setup(x, 1008, "model_denied");
+        return;
+    }
+    sbuf_init(&out, 2 * SETUP_MAX);
+    if (setup_take(x->setup, a->kind == ACCOUNT_SERVICE ? a->project : SLICE(""), &out) == ERR_OK) {
+        drop_setup(x);
+        x->credited = out.n; /* all that was held, whatever its length is now */
+        give(x, out.p, out.n, false);
+    } else {
+        refuse_setup(x, 1011, "memory");
+    }
+    sbuf_finish_wipe(&out);
+}
+
+static void setup_bytes(struct exchange *x, struct stream *st, const void *p, size_t n)
+{
+    touch_request(x);
+    stream_credit(st, n);
+    switch (setup_feed(x->setup, p, n)) {
+    case SETUP_MORE:
+        break;
+    case SETUP_WHOLE:
+        setup_whole(x);
+        break;
+    case SETUP_REFUSED:
+        refuse_setup(x, x->setup->code, x->setup->reason);
+        break;
+    }
+}
+
 static void model_known(struct exchange *x);
 
 static void front_body(struct stream *st, const void *p, size_t n, bool end)
@@ -479,6 +561,10 @@ static void front_body(struct stream *st, const void *p, size_t n, bool end)
         x->request_ended = true;
     if (x->state == X_REPLY || x->state == X_OVER || x->answer_ended)
         return;
+    if (x->setup) {
+        setup_bytes(x, st, p, n);
+        return;
+    }
     bool straight = x->back_stream && held_all_sent(&x->held);
     if (n && !hold(x, p, n)) {
         fail_with(x, REPLY_INTERNAL, "memory", 1);
@@ -586,18 +672,65 @@ static bool is_answer_field_dropped(const struct field *f)
            slice_ieq(f->name, SLICE("alt-svc"));
 }
 
-static void pass_head(struct exchange *x, const struct head *h, bool end)
+/* What of H the client gets to see, in the thread's own fields, with room for two more. */
+static struct head answer_fields(const struct head *h)
 {
-    static _Thread_local struct field fields[HEAD_MAX_FIELDS + 2];
+    static _Thread_local struct field fields[HEAD_MAX_FIELDS + 3];
     struct head out = *h;
     out.fields = fields;
-    memcpy(fields, h->fields, h->count * sizeof *fields);
+    if (h->count)
+        memcpy(fields, h->fields, h->count * sizeof *fields);
     head_drop_hop_by_hop(&out);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < out.count; i++)
         if (!is_answer_field_dropped(&fields[i]))
             fields[kept++] = fields[i];
     out.count = kept;
+    return out;
+}
+
+/* Does the first message name what is the client's, or what it may not have? */
+static bool wants_setup(const struct exchange *x)
+{
+    return x->client->model_count > 0 ||
+           (x->api == API_VERTEX && x->pick.account->kind == ACCOUNT_SERVICE);
+}
+
+/* The 101. A browser that offered nothing but its credential as a subprotocol wants to see it
+ * chosen. */
+static enum err switch_fields(struct exchange *x, struct head *out)
+{
+    if (x->offers_token && !x->has_protocols && !head_get(out, FIELD_SEC_WEBSOCKET_PROTOCOL))
+        head_add(out, FIELD_SEC_WEBSOCKET_PROTOCOL, SLICE("sec-websocket-protocol"),
+                 x->placeholder);
+    if (!wants_setup(x))
+        return ERR_OK;
+    x->setup = mem_alloc(sizeof *x->setup);
+    if (!x->setup)
+        return ERR_NOMEM;
+    setup_init(x->setup);
+    for (uint32_t i = 0; i < out->count; i++) {
+        struct field *f = &out->fields[i];
+        struct sbuf text;
+        if (f->id != FIELD_SEC_WEBSOCKET_EXTENSIONS)
+            continue;
+        sbuf_init(&text, 4096);
+        if (setup_extensions(f->value, &text))
+            f->value = arena_dup(&x->arena, sbuf_slice(&text));
+        sbuf_finish(&text);
+        if (!f->value.p)
+            return ERR_NOMEM;
+    }
+    return ERR_OK;
+}
+
+static void pass_head(struct exchange *x, const struct head *h, bool end)
+{
+    struct head out = answer_fields(h);
+    if (h->is_websocket && switch_fields(x, &out) != ERR_OK) {
+        fail_with(x, REPLY_INTERNAL, "memory", 1);
+        return;
+    }
     if (!x->info.is_plain)
         head_add(&out, FIELD_X_CREDSWAP_REQUEST_ID, SLICE("x-credswap-request-id"),
                  slice_of(x->request_id));
@@ -633,11 +766,12 @@ static void back_head(struct stream *st, const struct head *h, bool end)
 {
     struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
     x->first_byte_ms = x->svc->loop->now_ms;
-    note_attempt(x, h->status, NULL);
+    int status = grpc_http_status(h, end); /* of what it means */
+    note_attempt(x, status, NULL);
     if (!x->info.is_plain) {
-        if (try_elsewhere(x, h->status, h))
+        if (try_elsewhere(x, status, h))
             return;
-        if (h->status < 400)
+        if (status < 400)
             account_served(x);
     }
     touch(x, x->svc->conf->upstream.read_timeout);
@@ -657,6 +791,17 @@ static void back_body(struct stream *st, const void *p, size_t n, bool end)
         answer_ended(x);
 }
 
+static void back_trailers(struct stream *st, const struct head *h)
+{
+    struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
+    struct head out = answer_fields(h);
+    touch(x, x->svc->conf->upstream.read_timeout);
+    if (stream_send_trailers(x->front, &out) != ERR_OK)
+        break_off(x, "answer_trailers");
+    else
+        answer_ended(x);
+}
+
 /* The connection ended before any answer. A reused one may simply have been closed by the provider
  * in the same moment. */
 static void lost(struct exchange *x, enum why why, bool was_reused, const char *word)
@@ -664,6 +809,10 @@ static void lost(struct exchange *x, enum why why, bool was_reused, const char *
     if (why == WHY_PROTO) {
         note_attempt(x, 0, word);
         fail_with(x, REPLY_UPSTREAM_ANSWER, word, -1);
+        return;
+    }
+    if (why == WHY_REFUSED && ++x->refused <= REFUSED_MAX && retry_allowed(x, true)) {
+        dial(x);
         return;
     }
     if (was_reused && !x->fresh_only && retry_allowed(x, false)) {
@@ -691,7 +840,9 @@ static void back_close(struct stream *st, enum why why)
         return;
     }
     bool was_reused = back_is_reused(b);
-    const char *word = why == WHY_PROTO ? "answer_malformed" : "connection_lost";
+    const char *word = why == WHY_PROTO     ? "answer_malformed"
+                       : why == WHY_REFUSED ? "refused_stream"
+                                            : "connection_lost";
     back_destroy(b);
     if (x->state == X_SEND)
         lost(x, why, was_reused, word);
@@ -699,8 +850,11 @@ static void back_close(struct stream *st, enum why why)
         break_off(x, word);
 }
 
-static const struct stream_sink back_sink = {
-    .on_head = back_head, .on_body = back_body, .on_sent = back_sent, .on_close = back_close};
+static const struct stream_sink back_sink = {.on_head = back_head,
+                                             .on_body = back_body,
+                                             .on_trailers = back_trailers,
+                                             .on_sent = back_sent,
+                                             .on_close = back_close};
 
 /* ---- the client's side ---- */
 
@@ -737,7 +891,7 @@ static const struct stream_sink front_sink = {
 static void on_deadline(struct deadline *d)
 {
     struct exchange *x = container_of(d, struct exchange, deadline);
-    bool client = !x->request_ended && held_all_sent(&x->held);
+    bool client = is_clients_turn(x);
     switch (x->state) {
     case X_MODEL:
         fail_with(x, REPLY_CLIENT_TIMEOUT, "body_timeout", -1);
@@ -776,6 +930,13 @@ static void model_known(struct exchange *x)
         route(x, true);
 }
 
+/* It is a GET like others: Upgrade is the client's wish (RFC 9110 section 7.8). */
+static void no_websocket(struct exchange *x)
+{
+    x->request_ended |= x->base.is_websocket;
+    x->base.is_websocket = false;
+}
+
 static void begin_swap(struct exchange *x, const struct head *h)
 {
     struct objection o = admit(x, h);
@@ -783,6 +944,8 @@ static void begin_swap(struct exchange *x, const struct head *h)
         fail_with(x, o.what, o.reason, o.retry_after_s);
         return;
     }
+    if (x->base.is_websocket && !x->match.is_websocket)
+        no_websocket(x);
     x->front->ops->send_continue(x->front);
     if (x->match.model_in_body && !x->request_ended) {
         exchange_goto(x, X_MODEL);
@@ -798,6 +961,7 @@ static void begin_swap(struct exchange *x, const struct head *h)
  * a client token is for us alone. */
 static void begin_plain(struct exchange *x)
 {
+    no_websocket(x);
     if (auth_holds_known(&x->base, x->snap, x->svc->key)) {
         fail_with(x, REPLY_TOKEN_MISPLACED, "token_misplaced", -1);
         return;
@@ -838,6 +1002,7 @@ void exchange_begin(struct services *s, const struct front_info *info, struct st
     x->svc = s;
     x->info = *info;
     x->front = front;
+    x->front_is_h2 = front->session->is_h2;
     x->snap = snapshot_ref(s->snapshot);
     x->began_ms = s->loop->now_ms;
     x->request_ended = end;

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "exchange/exchange.h"
 #include "exchange/held.h"
+#include "exchange/setup.h"
 #include "route/model.h"
 
 #define EXCHANGE_MAGIC MAGIC('e', 'x', 'c', 'h')
@@ -51,9 +52,12 @@ struct exchange {
     struct route_match match;
     struct slice model;
     struct model_scan scan;
-    bool request_ended; /* the client has sent all */
-    bool is_forwarded;  /* bytes of the request went to a provider at least once: the path may be
-                           logged */
+    struct setup *setup; /* of a WebSocket, while its first message is awaited; else NULL */
+    bool has_protocols;  /* WebSocket subprotocols other than a credential were asked for */
+    bool offers_token;   /* as a WebSocket subprotocol */
+    bool request_ended;  /* the client has sent all */
+    bool is_forwarded;   /* bytes of the request went to a provider at least once: the path may be
+                            logged */
 
     /* body bytes that are held: to wait for the back, and to be sent again */
     struct held held;   /* its cursor: what was given to the present back */
@@ -71,6 +75,8 @@ struct exchange {
     uint32_t excluded_count;
     bool token_renewed; /* for this account, after a 401 */
     bool fresh_only;    /* a reused connection died under us */
+    uint32_t refused;   /* times a provider said that it did nothing with it (HTTP/2) */
+    bool front_is_h2, back_is_h2;
 
     /* the answer */
     bool is_committed;
@@ -107,6 +113,9 @@ struct refusal {
 struct refusal judge_answer(int status, enum account_kind kind, bool token_renewed);
 bool retry_allowed(const struct exchange *x, bool is_definite);
 int64_t retry_after_s(const struct head *h); /* -1: none */
+/** An answer's status, or, of a gRPC answer that is one head alone (END), the status that its
+ * grpc-status stands for (google/rpc/code.proto). */
+int grpc_http_status(const struct head *h, bool end);
 
 /* reply.c: the answers that the proxy gives in a provider's place */
 /* What is served, as Allow says it. */

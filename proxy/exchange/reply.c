@@ -174,7 +174,7 @@ static void send_reply(struct exchange *x, enum reply what, int64_t retry_after)
     add_body(x, what, &body);
     h.body = BODY_LENGTH;
     h.content_length = body.n;
-    if (replies[what].closes)
+    if (replies[what].closes && !x->front_is_h2) /* there the stream is the message's end */
         session_drain(x->front->session);
     struct stream *front = x->front;
     if (body.failed || stream_send_head(front, &h, body.n == 0) != ERR_OK ||

@@ -46,3 +46,14 @@ int64_t retry_after_s(const struct head *h)
         return -1;
     return (int64_t)s;
 }
+
+int grpc_http_status(const struct head *h, bool end)
+{
+    static const int http[] = {200, 499, 500, 400, 504, 404, 409, 403, 429,
+                               400, 409, 400, 501, 500, 503, 500, 401};
+    const struct field *f = end && h->status == 200 ? head_get_name(h, SLICE("grpc-status")) : NULL;
+    uint64_t code;
+    if (!f || !slice_to_u64(f->value, &code) || code >= sizeof http / sizeof *http)
+        return h->status;
+    return http[code];
+}

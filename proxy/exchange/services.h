@@ -36,7 +36,8 @@ struct exchange_record {
     bool is_own_answer; /* the proxy's, not the provider's */
     const char *reason; /* static word when it failed */
     uint64_t bytes_up, bytes_down, ttfb_ms, ms;
-    bool is_swap, is_reused;
+    bool is_swap;
+    bool front_is_h2, back_is_h2;
 };
 
 struct services {

@@ -81,6 +81,39 @@ static enum err strip_query(struct exchange *x, struct head *h)
     return ERR_OK;
 }
 
+/* A list of subprotocols without the credentials in it; the field goes when nothing is left. */
+static enum err strip_protocols(struct exchange *x, struct head *h)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < h->count; i++) {
+        struct field f = h->fields[i];
+        if (f.id == FIELD_SEC_WEBSOCKET_PROTOCOL && !x->info.is_plain) {
+            struct slice rest = f.value, one;
+            char *text = arena_alloc(&x->arena, f.value.n * 2 + 1), *to = text;
+            if (!text)
+                return ERR_NOMEM;
+            while (slice_next(&rest, ',', &one)) {
+                one = slice_trim(one);
+                if (one.n == 0 || auth_is_protocol_token(one))
+                    continue;
+                if (to != text) {
+                    *to++ = ',';
+                    *to++ = ' ';
+                }
+                memcpy(to, one.p, one.n);
+                to += one.n;
+            }
+            f.value = slice_make(text, (size_t)(to - text));
+            x->has_protocols |= f.value.n > 0;
+            if (f.value.n == 0)
+                continue;
+        }
+        h->fields[kept++] = f;
+    }
+    h->count = kept;
+    return ERR_OK;
+}
+
 enum err swap_prepare(struct exchange *x, const struct head *h)
 {
     struct head c;
@@ -99,7 +132,9 @@ enum err swap_prepare(struct exchange *x, const struct head *h)
         if (!is_dropped(x, c.fields[i].id) && (x->info.is_plain || !overrides_method(&c.fields[i])))
             c.fields[kept++] = c.fields[i];
     c.count = kept;
-    e = strip_query(x, &c);
+    e = strip_protocols(x, &c);
+    if (e == ERR_OK)
+        e = strip_query(x, &c);
     c.authority = (struct slice){"", 0};
     x->base = c;
     return e;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "conf/conf.h"
+#include "http/h2.h"
 #include "stub/pages.h"
 #include "tls/tls.h"
 
@@ -97,7 +98,7 @@ static void on_finished(struct session *s)
     } else {
         link_finish(l, true);
     }
-    over(g, s->is_broken ? "broken_off" : "done");
+    over(g, s->is_broken ? "broken_off" : s->fault.status ? s->fault.reason : "done");
 }
 
 static void fault(struct gate *g, const struct fault *f)
@@ -107,7 +108,7 @@ static void fault(struct gate *g, const struct fault *f)
         return;
     figure_add(&g->gates->counters->requests_malformed, 1);
     g->gates->caller_failed(g->gates, &g->peer, f->reason);
-    if (g->pump.session->is_answered) {
+    if (g->pump.session->is_answered || g->pump.session->is_h2) {
         link_finish(l, true); /* told already: a second answer would be taken for the next one */
     } else if (g->pump.session->is_answering) {
         link_destroy(l, false);
@@ -123,8 +124,18 @@ static void on_late_fault(struct session *s, const struct fault *f)
     fault(obj_from(s->owner, GATE_MAGIC), f);
 }
 
-static const struct session_sink session_sink = {
-    .on_open = on_open, .on_finished = on_finished, .on_fault = on_late_fault};
+/* One stream was no request; the codec has said so, and the others go on. */
+static void on_refused(struct session *s, const struct fault *f)
+{
+    struct gate *g = obj_from(s->owner, GATE_MAGIC);
+    figure_add(&g->gates->counters->requests_malformed, 1);
+    g->gates->caller_failed(g->gates, &g->peer, f->reason);
+}
+
+static const struct session_sink session_sink = {.on_open = on_open,
+                                                 .on_finished = on_finished,
+                                                 .on_fault = on_late_fault,
+                                                 .on_refused = on_refused};
 
 /* ---- streams that we answer ourselves, or hand to an exchange ---- */
 
@@ -181,8 +192,10 @@ static const struct pump_ops gate_pump_ops;
 
 static bool start_session(struct gate *g, enum gate_state state)
 {
+    bool is_h2 = state == GATE_SWAP && tls_chose_h2(g->pump.link->ssl);
     struct session *s =
-        h1_create(ROLE_SERVER, &g->gates->limits, &g->pump.outlet, &session_sink, g);
+        is_h2 ? h2_create(ROLE_SERVER, &g->gates->limits, &g->pump.outlet, &session_sink, g)
+              : h1_create(ROLE_SERVER, &g->gates->limits, &g->pump.outlet, &session_sink, g);
     if (!s)
         return false;
     pump_attach(&g->pump, g->pump.link, s, &gate_pump_ops, g);
@@ -195,6 +208,8 @@ static bool start_session(struct gate *g, enum gate_state state)
     g->head_began_ms = loop->now_ms; /* the first head is due at once */
     deadline_set(&loop->wheel, &g->deadline,
                  loop->now_ms + (uint64_t)g->gates->conf->limits.header_timeout * 1000u);
+    if (is_h2)
+        session_flushed(s, 0); /* its SETTINGS leave */
     return true;
 }
 
@@ -254,7 +269,10 @@ static void head_late(struct gate *g)
 {
     struct fault f = {408, "header_timeout"};
     struct link *l = g->pump.link;
-    answer_fault(g, &f);
+    if (g->pump.session->is_h2)
+        session_drain(g->pump.session);
+    else
+        answer_fault(g, &f);
     link_finish(l, true);
     over(g, f.reason);
 }
@@ -291,6 +309,7 @@ static void on_deadline(struct deadline *d)
     }
     if (!has_stream && !g->head_began_ms && now >= g->active_ms + idle_ms) {
         struct link *l = g->pump.link;
+        session_drain(g->pump.session); /* HTTP/2 says so; HTTP/1 has no word for it */
         link_finish(l, false);
         over(g, "idle");
         return;
@@ -329,6 +348,7 @@ static enum err start_outer_tls(struct gate *g)
     SSL *ssl = e == ERR_OK ? SSL_new(ctx) : NULL;
     if (!ssl)
         return e == ERR_OK ? ERR_NOMEM : e;
+    tls_set_outer(ssl);
     g->state = GATE_OUTER_TLS;
     struct loop *loop = g->gates->loop;
     deadline_set(&loop->wheel, &g->deadline,

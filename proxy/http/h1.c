@@ -20,7 +20,8 @@ enum rx {
     RX_WAIT,    /* client role, nothing asked: any byte is stray */
     RX_LENGTH,  /* body by length */
     RX_CHUNKED, /* body in chunks */
-    RX_CLOSE,   /* answer body until the peer closes */
+    RX_CLOSE,   /* answer body, or a WebSocket, until the peer closes */
+    RX_UPGRADE, /* server role: would be a WebSocket; the answer decides what follows */
     RX_DONE,    /* message complete; server role: until our answer has left */
     RX_DEAD     /* a fault, or the end: bytes are dropped */
 };
@@ -30,6 +31,7 @@ enum tx {
     TX_LENGTH,
     TX_CHUNKED,
     TX_CLOSE,
+    TX_UPGRADE, /* client role: asked for a WebSocket; nothing may be sent before the answer */
     TX_DONE
 };
 
@@ -316,7 +318,7 @@ static void start_body(struct h1 *h, const struct head *head)
         h->rx = RX_CLOSE;
         break;
     case BODY_NONE:
-        h->rx = RX_DONE;
+        h->rx = head->is_websocket ? RX_UPGRADE : RX_DONE;
         break;
     }
 }
@@ -346,8 +348,24 @@ static bool is_bodiless(const struct h1 *h, int status)
     return h->is_head_method || status == 204 || status == 304;
 }
 
+/* It is a WebSocket from here on, in both directions, until one side closes. */
+static void switched(struct h1 *h)
+{
+    h->rx = RX_CLOSE;
+    h->tx = TX_CLOSE;
+    h->keep_alive = false;
+}
+
 static void answer_head(struct h1 *h, struct head *head)
 {
+    if (h->tx == TX_UPGRADE && head->is_websocket) {
+        switched(h);
+        h->stream.sink->on_head(&h->stream, head, false);
+        return;
+    }
+    if (h->tx == TX_UPGRADE && head->status >= 200)
+        h->tx = TX_DONE;
+    head->is_websocket = false;
     if (head->status < 200) {
         if (head->status == 101 || ++h->interims > INTERIM_MAX) {
             fail(h, 502, head->status == 101 ? "unasked_101" : "too_many_interim");
@@ -542,6 +560,7 @@ static bool eat(struct h1 *h, const char *p, size_t n, size_t *used)
     case RX_WAIT:
         fail(h, 502, "stray_bytes");
         return false;
+    case RX_UPGRADE:
     case RX_DONE:
     case RX_DEAD:
         return false;
@@ -552,7 +571,7 @@ static bool eat(struct h1 *h, const char *p, size_t n, size_t *used)
 /* Server role, message complete, more came: the next request waits here for its turn. */
 static void keep_for_later(struct h1 *h, const char *p, size_t n)
 {
-    if (h->rx != RX_DONE)
+    if (h->rx != RX_DONE && h->rx != RX_UPGRADE)
         return;
     if (h->session.role == ROLE_CLIENT) {
         h->keep_alive = false; /* bytes behind an answer */
@@ -656,6 +675,7 @@ static bool can_keep(const struct h1 *h)
         return h->rx_left <= DISCARD_MAX && !h->expects_continue;
     case RX_CHUNKED:
         return !h->expects_continue;
+    case RX_UPGRADE:
     case RX_HEAD:
     case RX_WAIT:
     case RX_CLOSE:
@@ -670,6 +690,8 @@ static void start_sending(struct h1 *h, const struct head *head, bool end)
     h->tx_left = head->body == BODY_LENGTH ? head->content_length : 0;
     if (end)
         h->tx = TX_DONE;
+    else if (head->is_websocket)
+        h->tx = TX_UPGRADE;
     else if (head->body == BODY_LENGTH)
         h->tx = TX_LENGTH;
     else
@@ -686,9 +708,26 @@ static void add_keep_alive(struct head *head)
     head_add(head, FIELD_CONNECTION, SLICE("connection"), SLICE("keep-alive"));
 }
 
+static enum err send_switch(struct h1 *h, const struct head *head)
+{
+    struct sbuf *out = scratch();
+    enum err e = h->rx == RX_UPGRADE ? head_write_answer(head, false, out) : ERR_INVALID;
+    if (e != ERR_OK)
+        return e;
+    switched(h);
+    h->close_told = true;
+    h->is_head_sent = h->session.is_answering = true;
+    put(h, out->p, out->n);
+    return ERR_OK;
+}
+
 static enum err send_answer_head(struct h1 *h, const struct head *given, bool end)
 {
     struct head head = *given;
+    if (head.is_websocket)
+        return send_switch(h, given);
+    if (h->rx == RX_UPGRADE)
+        h->rx = RX_DONE;
     bool bodiless = h->is_head_method || head.status == 204 || head.status == 304;
     if (!bodiless && end && head.body != BODY_LENGTH) {
         head.body = BODY_LENGTH;
@@ -757,6 +796,8 @@ static enum err h1_send_body(struct stream *st, const void *p, size_t n, bool en
 {
     struct h1 *h = h1_of_stream(st);
     CHECK(h->is_open && h->is_head_sent && h->tx != TX_IDLE);
+    if (h->tx == TX_UPGRADE)
+        return ERR_PROTOCOL;
     if (h->tx == TX_DONE)
         return n == 0 || h->swallows_body ? ERR_OK : ERR_PROTOCOL;
     h->unsent += n;
@@ -781,6 +822,12 @@ static enum err h1_send_body(struct stream *st, const void *p, size_t n, bool en
     if (end && h->unflushed == 0)
         put(h, "", 0); /* all has left already: the flush that follows closes the stream */
     return ERR_OK;
+}
+
+static enum err h1_send_trailers(struct stream *st, const struct head *trailers)
+{
+    (void)trailers; /* few HTTP/1 clients look for any, and none that we serve needs them */
+    return h1_send_body(st, NULL, 0, true);
 }
 
 static void h1_send_continue(struct stream *st)
@@ -851,6 +898,17 @@ static void next_request(struct h1 *h)
     sbuf_finish(&held);
 }
 
+/* What the client sent of a WebSocket before it had the answer. */
+static void first_frames(struct h1 *h)
+{
+    struct sbuf held = h->held;
+    sbuf_init(&h->held, held.max);
+    if (h->is_open)
+        (void)!eat_all(h, held.p, held.n); /* in this state nothing is a fault */
+    mem_wipe(held.p, held.n);
+    sbuf_finish(&held);
+}
+
 static void h1_flushed(struct session *s, size_t n)
 {
     struct h1 *h = h1_of(s);
@@ -861,6 +919,8 @@ static void h1_flushed(struct session *s, size_t n)
     h->unsent -= sent;
     if (sent && h->is_open)
         h->stream.sink->on_sent(&h->stream, sent);
+    if (h->rx == RX_CLOSE && h->held.n)
+        first_frames(h);
     if (h->session.role == ROLE_CLIENT || h->unflushed || !h->is_head_sent || h->tx != TX_DONE)
         return;
     if (h->is_open) {
@@ -880,15 +940,22 @@ static void h1_flushed(struct session *s, size_t n)
 static const struct stream_ops stream_ops = {
     .send_head = h1_send_head,
     .send_body = h1_send_body,
+    .send_trailers = h1_send_trailers,
     .send_continue = h1_send_continue,
     .credit = h1_credit,
     .reset = h1_reset,
 };
 
+static bool h1_has_room(const struct session *s)
+{
+    const struct h1 *h = container_of(s, const struct h1, session);
+    return !h->is_open && h->rx == RX_WAIT && h->keep_alive;
+}
+
 static struct stream *h1_open(struct session *s)
 {
     struct h1 *h = h1_of(s);
-    if (h->is_open || h->rx != RX_WAIT || !h->keep_alive)
+    if (!h1_has_room(s))
         return NULL;
     h->is_open = h->session.has_stream = true;
     h->is_head_sent = false;
@@ -902,7 +969,7 @@ static struct stream *h1_open(struct session *s)
 static bool h1_wants_read(const struct session *s)
 {
     const struct h1 *h = container_of(s, const struct h1, session);
-    if (h->rx == RX_DONE && h->session.role == ROLE_SERVER)
+    if ((h->rx == RX_DONE || h->rx == RX_UPGRADE) && h->session.role == ROLE_SERVER)
         return h->held.n < h->limits.header_bytes;
     return h->discard || h->window > 0 || h->rx == RX_HEAD || h->rx == RX_WAIT;
 }
@@ -940,6 +1007,7 @@ static const struct session_ops session_ops = {
     .open = h1_open,
     .wants_read = h1_wants_read,
     .is_idle = h1_is_idle,
+    .has_room = h1_has_room,
     .drain = h1_drain,
     .destroy = h1_destroy,
 };

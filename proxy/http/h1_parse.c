@@ -264,18 +264,24 @@ static void read_options(struct head *h)
         const struct field *f = &h->fields[i];
         if (f->id == FIELD_EXPECT && slice_ieq(f->value, SLICE("100-continue")))
             h->expects_continue = true;
-        if (f->id != FIELD_CONNECTION)
+        if (f->id != FIELD_CONNECTION && f->id != FIELD_TE)
             continue;
         struct slice rest = f->value, token;
         while (slice_next(&rest, ',', &token)) {
             token = slice_trim(token);
+            h->wants_trailers |= f->id == FIELD_TE && slice_ieq(token, SLICE("trailers"));
+            if (f->id == FIELD_TE)
+                continue;
             close |= slice_ieq(token, SLICE("close"));
             keep |= slice_ieq(token, SLICE("keep-alive"));
             upgrade |= slice_ieq(token, SLICE("upgrade"));
         }
     }
     h->keep_alive = !close && (h->minor == 1 || keep);
-    h->wants_upgrade = upgrade && head_get(h, FIELD_UPGRADE) != NULL;
+    const struct field *to = upgrade && h->minor == 1 ? head_get(h, FIELD_UPGRADE) : NULL;
+    h->wants_upgrade = to != NULL;
+    h->is_websocket = to && slice_ieq(to->value, SLICE("websocket")) && h->body == BODY_NONE &&
+                      (h->status == 101 || slice_eq(h->method, SLICE("GET")));
 }
 
 /* RFC 9112 section 6.3, without its lenient branches. Returns the fault or NULL. */

@@ -38,6 +38,8 @@ static const uint8_t of_length[][4] = {
     [18] = {FIELD_PROXY_AUTHENTICATE},
     [19] = {FIELD_PROXY_AUTHORIZATION, FIELD_X_GOOG_USER_PROJECT},
     [21] = {FIELD_X_CREDSWAP_REQUEST_ID},
+    [22] = {FIELD_SEC_WEBSOCKET_PROTOCOL},
+    [24] = {FIELD_SEC_WEBSOCKET_EXTENSIONS},
     [25] = {FIELD_PROXY_AUTHENTICATION_INFO},
 };
 
@@ -239,6 +241,14 @@ static void add_length(const struct head *h, struct sbuf *out)
     sbuf_add_slice(out, SLICE("\r\n"));
 }
 
+static void add_connection(const struct head *h, bool close, struct sbuf *out)
+{
+    if (h->is_websocket)
+        sbuf_add_slice(out, SLICE("connection: upgrade\r\nupgrade: websocket\r\n"));
+    else if (close)
+        sbuf_add_slice(out, SLICE("connection: close\r\n"));
+}
+
 static bool target_ok(struct slice t)
 {
     return t.n > 0 && slice_printable(t, 0) == t.n && !memchr(t.p, ' ', t.n);
@@ -263,8 +273,7 @@ enum err head_write_request(const struct head *h, struct slice host, bool close,
         add_length(h, out);
     else if (h->body != BODY_NONE)
         sbuf_add_slice(out, SLICE("transfer-encoding: chunked\r\n"));
-    if (close)
-        sbuf_add_slice(out, SLICE("connection: close\r\n"));
+    add_connection(h, close, out);
     sbuf_add_slice(out, SLICE("\r\n"));
     return out->failed ? ERR_NOMEM : ERR_OK;
 }
@@ -284,8 +293,7 @@ enum err head_write_answer(const struct head *h, bool close, struct sbuf *out)
         add_length(h, out);
     else if (h->body == BODY_CHUNKED)
         sbuf_add_slice(out, SLICE("transfer-encoding: chunked\r\n"));
-    if (close)
-        sbuf_add_slice(out, SLICE("connection: close\r\n"));
+    add_connection(h, close, out);
     sbuf_add_slice(out, SLICE("\r\n"));
     return out->failed ? ERR_NOMEM : ERR_OK;
 }

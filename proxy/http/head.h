@@ -37,7 +37,9 @@
     X(X_CREDSWAP_REQUEST_ID, "x-credswap-request-id")                                              \
     X(CONTENT_TYPE, "content-type")                                                                \
     X(USER_AGENT, "user-agent")                                                                    \
-    X(DATE, "date")
+    X(DATE, "date")                                                                                \
+    X(SEC_WEBSOCKET_PROTOCOL, "sec-websocket-protocol")                                            \
+    X(SEC_WEBSOCKET_EXTENSIONS, "sec-websocket-extensions")
 
 enum field_id {
     FIELD_OTHER,
@@ -72,8 +74,12 @@ struct head {
     /* both */
     uint8_t minor;   /* HTTP/1.minor */
     bool keep_alive; /* what version and Connection say */
+    /* A request: GET that asks to become a WebSocket (RFC 6455 section 4.1); no body, but what both
+     * sides send after the 101 are body bytes. An answer: that 101. */
+    bool is_websocket;
     bool expects_continue;
-    bool wants_upgrade; /* Connection: upgrade and Upgrade: are both there */
+    bool wants_trailers; /* TE: trailers */
+    bool wants_upgrade;  /* Connection: upgrade and Upgrade: are both there */
     enum body_kind body;
     uint64_t content_length;
     struct field *fields;

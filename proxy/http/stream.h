@@ -28,10 +28,11 @@
 #include <stdbool.h>
 
 enum why {
-    WHY_DONE,  /* both messages are complete */
-    WHY_RESET, /* the peer (or the link) went away, or broke it off */
-    WHY_PROTO, /* the peer broke the protocol; session->fault says how */
-    WHY_LOCAL, /* we broke it off */
+    WHY_DONE,    /* both messages are complete */
+    WHY_RESET,   /* the peer (or the link) went away, or broke it off */
+    WHY_PROTO,   /* the peer broke the protocol; session->fault says how */
+    WHY_LOCAL,   /* we broke it off */
+    WHY_REFUSED, /* the peer says that it did nothing with it (RFC 9113 section 8.7) */
 };
 
 struct stream;
@@ -44,6 +45,8 @@ struct stream_ops {
     /** Sends body bytes; END: these are the last. ERR_PROTOCOL when they do not fit the announced
      * length (the message is broken then: reset). */
     enum err (*send_body)(struct stream *s, const void *p, size_t n, bool end) NODISCARD;
+    /** Ends the message with trailers. HTTP/1 ends it without them. Errors as of send_body. */
+    enum err (*send_trailers)(struct stream *s, const struct head *trailers) NODISCARD;
     /** An interim answer without fields (100). Front only. */
     void (*send_continue)(struct stream *s);
     /** N received body bytes are no longer held by the owner. */
@@ -56,6 +59,8 @@ struct stream_sink {
     /** A final head. Slices live until it returns. END: no body follows. */
     void (*on_head)(struct stream *s, const struct head *h, bool end);
     void (*on_body)(struct stream *s, const void *p, size_t n, bool end);
+    /** Instead of on_body(end): the message ends with these. NULL: on_body(NULL, 0, true) comes. */
+    void (*on_trailers)(struct stream *s, const struct head *trailers);
     /** N body bytes left for the wire. */
     void (*on_sent)(struct stream *s, size_t n);
     void (*on_close)(struct stream *s, enum why why);
@@ -103,12 +108,14 @@ struct session_ops {
     void (*abort)(struct session *s);
     /** N bytes given to the outlet have left. */
     void (*flushed)(struct session *s, size_t n);
-    /** Client role: starts an exchange; NULL when busy. */
+    /** Client role: starts an exchange; NULL when busy, or when the peer takes no more. */
     struct stream *(*open)(struct session *s);
     bool (*wants_read)(const struct session *s);
     /** Client role: the last exchange ended provably clean, so another may follow (threats: reuse
      * rule). Server role: no request is under way. */
     bool (*is_idle)(const struct session *s);
+    /** Client role: would open() give a stream? */
+    bool (*has_room)(const struct session *s);
     /** Server role: the present request, or the next one when there is none, is the last. */
     void (*drain)(struct session *s);
     void (*destroy)(struct session *s);
@@ -124,6 +131,8 @@ struct session_sink {
     /** A pipelined request, kept back until its turn, turned out bad (feed says it of all others).
      */
     void (*on_fault)(struct session *s, const struct fault *f);
+    /** A request that the codec refused and answered by itself (HTTP/2). NULL is fine. */
+    void (*on_refused)(struct session *s, const struct fault *f);
 };
 
 struct session {
@@ -132,6 +141,7 @@ struct session {
     struct outlet *out;
     void *owner;
     enum role role;
+    bool is_h2;        /* many message pairs at once */
     bool has_stream;   /* a message pair is under way */
     bool is_answering; /* server role: the final head of an answer went out, and its end has not
                           left */
@@ -149,6 +159,10 @@ static inline enum err stream_send_head(struct stream *s, const struct head *h, 
 static inline enum err stream_send_body(struct stream *s, const void *p, size_t n, bool end)
 {
     return s->ops->send_body(s, p, n, end);
+}
+static inline enum err stream_send_trailers(struct stream *s, const struct head *trailers)
+{
+    return s->ops->send_trailers(s, trailers);
 }
 static inline void stream_credit(struct stream *s, size_t n)
 {
@@ -186,6 +200,10 @@ static inline bool session_wants_read(const struct session *s)
 static inline bool session_is_idle(const struct session *s)
 {
     return s->ops->is_idle(s);
+}
+static inline bool session_has_room(const struct session *s)
+{
+    return s->ops->has_room(s);
 }
 static inline void session_drain(struct session *s)
 {

@@ -180,6 +180,12 @@ bool links_init(struct loop *loop)
            BIO_meth_set_write(nested, nested_write) && BIO_meth_set_ctrl(nested, bio_ctrl);
 }
 
+void links_end(struct loop *loop)
+{
+    while (!list_empty(&loop->finishing))
+        link_destroy(container_of(loop->finishing.next, struct link, finishing), false);
+}
+
 void links_finish(struct loop *loop)
 {
     BIO_meth_free(loop->bio_method);
@@ -765,6 +771,7 @@ static struct link *create(struct loop *loop, int fd, const struct link_ops *ops
     l->owner = owner;
     list_init(&l->dirty);
     list_init(&l->unheard);
+    list_init(&l->finishing);
     event_assign(&l->read_ev, loop->base, fd, EV_READ | EV_PERSIST, on_readable, l);
     event_assign(&l->write_ev, loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, l);
     event_priority_set(&l->read_ev, 1);
@@ -917,6 +924,7 @@ void link_destroy(struct link *l, bool clean)
     event_del(&l->read_ev); /* also when only event_active made it pending */
     list_remove(&l->dirty);
     list_remove(&l->unheard);
+    list_remove(&l->finishing);
     deadline_clear(&l->deadline);
     if (l->fd >= 0)
         close(l->fd);
@@ -957,6 +965,7 @@ void link_finish(struct link *l, bool linger)
     if (l->state != LINK_OPEN)
         return;
     l->state = LINK_FINISHING;
+    list_add_last(&l->loop->finishing, &l->finishing);
     l->ops = NULL;
     l->owner = NULL;
     l->linger = linger;

@@ -65,6 +65,7 @@ struct link {
     size_t out_bytes, unreported;
     struct list dirty;
     struct list unheard;      /* in loop->unheard: paused for long */
+    struct list finishing;    /* in loop->finishing */
     struct deadline deadline; /* of LINK_FINISHING; before that the owner's */
     struct later_link later;
     uint64_t bytes_in, bytes_out; /* plaintext */

@@ -41,6 +41,7 @@ enum err loop_create(struct loop **ret)
         return ERR_NOMEM;
     list_init(&l->dirty);
     list_init(&l->unheard);
+    list_init(&l->finishing);
     l->in = mem_alloc(LOOP_READ_BYTES);
     l->plain = mem_alloc(CHUNK_BYTES + 256);
     l->out = mem_alloc(LOOP_WRITE_BYTES);
@@ -74,6 +75,8 @@ void loop_destroy(struct loop *l)
 {
     if (!l)
         return;
+    if (l->base)
+        links_end(l);
     later_destroy_list(l->later);
     while (l->free_chunks) {
         struct chunk *c = l->free_chunks;

@@ -28,11 +28,12 @@ struct loop {
     struct later *later;
     struct wheel wheel;
     struct event *tick;
-    struct event *flush; /* the last of a turn's events, when something was put */
-    unsigned passes;     /* that put something since the last flush */
-    uint64_t now_ms;     /* monotonic, refreshed by loop_now() at each event */
-    struct list dirty;   /* links with bytes to send, sent at the end of the turn */
-    struct list unheard; /* links whose socket nobody waits for, looked at by the tick */
+    struct event *flush;   /* the last of a turn's events, when something was put */
+    unsigned passes;       /* that put something since the last flush */
+    uint64_t now_ms;       /* monotonic, refreshed by loop_now() at each event */
+    struct list dirty;     /* links with bytes to send, sent at the end of the turn */
+    struct list finishing; /* links that nobody owns any more */
+    struct list unheard;   /* links whose socket nobody waits for, looked at by the tick */
     struct chunk *free_chunks;
     uint32_t free_count;
     /* One buffer each for the thread, not for the connection. */

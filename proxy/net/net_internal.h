@@ -5,6 +5,8 @@
 
 bool links_init(struct loop *l);
 void links_finish(struct loop *l);
+/* Cuts those that nobody owns any more and that still finish. */
+void links_end(struct loop *l);
 /* Sends what the pass has put; again until nothing is dirty. */
 void links_flush(struct loop *l);
 /* The same as the last thing in this turn of the loop. */

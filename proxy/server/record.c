@@ -28,6 +28,7 @@ struct row {
     char request_id[32], peer[64], client[NAME_SIZE], account[NAME_SIZE], tried[160], method[12];
     char host[160], path[256], model[NAME_SIZE], reason[40];
     int status;
+    bool front_is_h2, back_is_h2;
     uint32_t attempts;
     uint64_t up, down, ttfb_ms, ms;
     int64_t at_ms;
@@ -172,6 +173,8 @@ static void add_row(struct batch *b, const struct exchange_record *e)
     set_text(r->model, sizeof r->model, e->model);
     set_text(r->reason, sizeof r->reason, slice_of(e->reason ? e->reason : ""));
     r->status = e->status;
+    r->front_is_h2 = e->front_is_h2;
+    r->back_is_h2 = e->back_is_h2;
     r->attempts = e->attempt_count;
     r->up = e->bytes_up;
     r->down = e->bytes_down;
@@ -238,8 +241,8 @@ static enum err write_batch(struct store *s, void *arg)
                                   .host = FIELD(r->host),
                                   .path = FIELD(r->path),
                                   .model = FIELD(r->model),
-                                  .front = SLICE("h1"),
-                                  .back = SLICE("h1"),
+                                  .front = r->front_is_h2 ? SLICE("h2") : SLICE("h1"),
+                                  .back = r->back_is_h2 ? SLICE("h2") : SLICE("h1"),
                                   .status = r->status,
                                   .attempts = r->attempts,
                                   .reason = FIELD(r->reason),

@@ -378,7 +378,8 @@ static enum err make_upstream(struct worker *w, struct errmsg *msg)
                           .keepalive_ms = (uint64_t)c->upstream.keepalive * 1000u,
                           .handshake_ms = (uint64_t)c->upstream.connect_timeout * 1000u,
                           .idle_per_host = 512,
-                          .idle_total = 2048};
+                          .idle_total = 2048,
+                          .http2 = c->upstream.http2};
     return pool_create(&p, &w->svc.pool);
 }
 

@@ -6,7 +6,8 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
-static const unsigned char client_alpn[] = "\x08http/1.1";
+static const unsigned char both_alpn[] = "\x02h2\x08http/1.1";
+static const unsigned char h1_alpn[] = "\x08http/1.1";
 
 static void session_free(void *p)
 {
@@ -49,9 +50,7 @@ enum err client_ctx_init(struct tls_ctxs *t, const char *ca_file, struct errmsg 
                                         X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     SSL_CTX_set_session_cache_mode(t->client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(t->client, on_session);
-    return SSL_CTX_set_alpn_protos(t->client, client_alpn, sizeof client_alpn - 1) == 0
-               ? ERR_OK
-               : err_set(msg, ERR_NOMEM, "%s", err_str(ERR_NOMEM));
+    return ERR_OK;
 }
 
 SSL_CTX *tls_client_ctx(struct tls_ctxs *t)
@@ -66,6 +65,12 @@ static bool expect_host(SSL *ssl, char *host)
     if (inet_pton(AF_INET, host, addr) == 1 || inet_pton(AF_INET6, host, addr) == 1)
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
     return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+}
+
+static bool offer_protocols(SSL *ssl, bool h2)
+{
+    return (h2 ? SSL_set_alpn_protos(ssl, both_alpn, sizeof both_alpn - 1)
+               : SSL_set_alpn_protos(ssl, h1_alpn, sizeof h1_alpn - 1)) == 0;
 }
 
 /* The host is part of the key: a resumed session is not verified again. */
@@ -86,7 +91,8 @@ static bool offer_session(struct tls_ctxs *t, SSL *ssl, struct slice host, struc
     return !s || SSL_set_session(ssl, s) == 1;
 }
 
-enum err tls_client_new(struct tls_ctxs *t, struct slice host, struct slice session_key, SSL **ret)
+enum err tls_client_new(struct tls_ctxs *t, struct slice host, struct slice session_key, bool h2,
+                        SSL **ret)
 {
     char name[256];
     if (host.n == 0 || !slice_copy(host, name, sizeof name))
@@ -95,7 +101,8 @@ enum err tls_client_new(struct tls_ctxs *t, struct slice host, struct slice sess
     if (!ssl)
         return ERR_NOMEM;
     SSL_set_connect_state(ssl);
-    if (!expect_host(ssl, name) || !offer_session(t, ssl, host, session_key)) {
+    if (!expect_host(ssl, name) || !offer_session(t, ssl, host, session_key) ||
+        !offer_protocols(ssl, h2)) {
         SSL_free(ssl);
         ERR_clear_error();
         return ERR_NOMEM;

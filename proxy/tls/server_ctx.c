@@ -36,14 +36,15 @@ enum err server_ctxs_init(struct tls_ctxs *t)
 
 /* Protocols that we speak, the best first, each with its length before it. curl --http1.0 offers
  * the last one alone. */
-static const unsigned char server_alpn[] = "\x08http/1.1\x08http/1.0";
+static const unsigned char server_alpn[] = "\x02h2\x08http/1.1\x08http/1.0";
+static const unsigned char *const only_h1 = server_alpn + 3;
 
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
                    const unsigned char *in, unsigned in_n, void *arg)
 {
-    (void)ssl;
     (void)arg;
-    for (const unsigned char *p = server_alpn; *p; p += 1 + *p) {
+    bool is_outer = SSL_get_ex_data(ssl, tls_slot(SLOT_OUTER)) != NULL;
+    for (const unsigned char *p = is_outer ? only_h1 : server_alpn; *p; p += 1 + *p) {
         if (hello_offers(in, in_n, p)) {
             *out = p + 1;
             *out_n = *p;

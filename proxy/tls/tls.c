@@ -32,6 +32,7 @@ static void make_slots(void)
 {
     slots[SLOT_CTX_HOST] = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_text);
     slots[SLOT_SNI] = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    slots[SLOT_OUTER] = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
     slots[SLOT_SESSION_KEY] = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_text);
 }
 
@@ -168,4 +169,18 @@ bool tls_sni_matches(const SSL *ssl, struct slice host)
         return false;
     const char *sent = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     return !sent || slice_ieq(slice_of(sent), host);
+}
+
+void tls_set_outer(SSL *ssl)
+{
+    static char outer;
+    SSL_set_ex_data(ssl, tls_slot(SLOT_OUTER), &outer);
+}
+
+bool tls_chose_h2(const SSL *ssl)
+{
+    const unsigned char *p = NULL;
+    unsigned n = 0;
+    SSL_get0_alpn_selected(ssl, &p, &n);
+    return n == 2 && memcmp(p, "h2", 2) == 0;
 }

@@ -32,7 +32,7 @@ enum err tls_ctxs_create(const struct tls_conf *c, struct tls_ctxs **ret,
                          struct errmsg *msg) NODISCARD;
 void tls_ctxs_destroy(struct tls_ctxs *t);
 /** The ready server context for HOST (a name the policy wants swapped, or our own for proxy_tls):
- * TLS 1.2 at least, ALPN answer http/1.1 by server preference (h2 later), no ALPN is fine, one
+ * TLS 1.2 at least, ALPN answer h2 or http/1.1 by server preference, no ALPN is fine, one
  * ticket, session id context bound to HOST, no renegotiation, read_ahead off (links feed it from
  * memory), RELEASE_BUFFERS, PARTIAL_WRITE, MOVING_WRITE_BUFFER. Borrowed; valid until the next loop
  * turn at least. At most 256 are kept. */
@@ -41,11 +41,15 @@ enum err tls_server_ctx(struct tls_ctxs *t, struct slice host, SSL_CTX **ret) NO
 SSL_CTX *tls_client_ctx(struct tls_ctxs *t);
 /** A client SSL that will accept only a certificate for HOST (RFC 6125 rules, no partial
  * wildcards), SNI set, a session for "HOST:PORT" offered when one is kept (sessions are kept per
- * key, bounded). */
-enum err tls_client_new(struct tls_ctxs *t, struct slice host, struct slice session_key,
+ * key, bounded). H2: that is offered, too. */
+enum err tls_client_new(struct tls_ctxs *t, struct slice host, struct slice session_key, bool h2,
                         SSL **ret) NODISCARD;
 /** True when the SNI that the client sent (if any) is HOST; case-insensitive. */
 bool tls_sni_matches(const SSL *ssl, struct slice host);
+/** Before the handshake of a server SSL that CONNECT will come over: HTTP/1 only. */
+void tls_set_outer(SSL *ssl);
+/** After the handshake: did the two agree on HTTP/2? */
+bool tls_chose_h2(const SSL *ssl);
 /** A short word for the last TLS failure on SSL ("unknown_ca", "certificate has expired", ...),
  * never bytes of the peer. */
 const char *tls_failure(const SSL *ssl, int ssl_error);

@@ -44,6 +44,7 @@ enum tls_slot {
     SLOT_CTX_HOST,    /* SSL_CTX: char *, the server context's host */
     SLOT_SNI,         /* SSL: non-NULL when the client sent another name */
     SLOT_SESSION_KEY, /* SSL: char *, under which sessions of a client connection are kept */
+    SLOT_OUTER,       /* SSL: non-NULL on the proxy port: CONNECT comes over HTTP/1 */
     SLOT_COUNT
 };
 int tls_slot(enum tls_slot slot);

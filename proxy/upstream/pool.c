@@ -1,15 +1,17 @@
-/* The pool. A connection is idle (in a list, at priority 0 so that its end is known before any
- * request of the same turn), busy (an exchange holds it), or waiting (dialling, shaking hands).
+/* The pool. A connection dials (its waiters share it when the host is known to speak HTTP/2), is
+ * idle (in a list, at priority 0 so that its end is known before any request of the same turn), or
+ * in use: by one exchange over HTTP/1, by many over HTTP/2. What an exchange holds is a lease.
  *
  * Reuse rule: the request was fully sent, the answer was framed and fully read, no byte is left in
  * any buffer, nobody said close, no parse error, no early answer (session_is_idle and
  * link_has_unread know). The zero-byte look before reuse is the event base's: a connection that has
  * data or an end since the last turn is taken out before others run, and one parked in this turn
- * was read empty in this turn. */
+ * was read empty in this turn. HTTP/2 needs no such rule: a stream cannot be taken for another. */
 #include "upstream/pool.h"
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "http/h2.h"
 #include "tls/tls.h"
 
 #include <stdio.h>
@@ -17,27 +19,46 @@
 #include <unistd.h>
 
 #define BUCKETS 64u
+#define WAITERS_MAX 100u /* for one connection that dials */
 #define DISCARD_MAX (64u * 1024u)
 #define DISCARD_MS 5000u
+#define CONN_MAGIC MAGIC('c', 'o', 'n', 'n')
 #define BACK_MAGIC MAGIC('b', 'a', 'c', 'k')
 
-struct back {
+struct conn {
     uint32_t magic;
     struct pool *pool;
     struct authority to;
-    bool is_tls, is_reused, is_idle, is_dead;
+    bool is_tls, is_h2, is_ready, is_idle, is_dead;
+    bool offers_h2;
+    bool is_spent; /* takes no more; goes with its last user */
     struct pump pump;
-    struct back_wait *wait;
-    struct list in_bucket, in_age; /* while idle */
+    struct dial *dial;
+    struct list waiters; /* until it is ready */
+    uint32_t waiter_count;
+    uint32_t users;      /* leases */
+    struct list in_host; /* of its bucket: dialling, idle, or HTTP/2 */
+    struct list in_age;  /* while idle */
     struct deadline deadline;
     const char *why;
-    size_t discarded;
     struct later_link later;
 };
 
+/* A lease: an exchange's part of a connection. */
+struct back {
+    uint32_t magic;
+    struct conn *conn;
+    bool is_reused;
+    /* while a refused answer is swallowed */
+    struct stream *unwanted;
+    struct list in_discards;
+    struct deadline deadline;
+    size_t discarded;
+};
+
 struct back_wait {
-    struct back *back;
-    struct dial *dial;
+    struct conn *conn;
+    struct list in_conn;
     pool_cb cb;
     void *arg;
     struct deadline deadline;
@@ -49,7 +70,11 @@ struct pool {
     struct pool_conf conf;
     struct list buckets[BUCKETS]; /* newest first */
     struct list discards;         /* swallowing a refused answer */
-    struct list by_age;           /* oldest first */
+    struct list by_age;           /* idle ones, oldest first */
+    struct {
+        struct authority to;
+        bool is_h2;
+    } known[BUCKETS]; /* what a host lately chose; one for each bucket */
     struct pool_stats stats;
 };
 
@@ -63,93 +88,220 @@ static uint32_t bucket_of(const struct authority *a, bool is_tls)
 
 /* ---- one connection ---- */
 
-static void free_back(struct later_link *later)
+static void free_conn(struct later_link *later)
 {
-    struct back *b = container_of(later, struct back, later);
-    session_destroy(b->pump.session); /* not before: it may have been inside feed */
-    b->magic = 0;
-    mem_free(b);
+    struct conn *c = container_of(later, struct conn, later);
+    session_destroy(c->pump.session); /* not before: it may have been inside feed */
+    c->magic = 0;
+    mem_free(c);
 }
 
-static void leave_idle(struct back *b)
+static void leave_idle(struct conn *c)
 {
-    if (!b->is_idle)
+    if (!c->is_idle)
         return;
-    b->is_idle = false;
-    list_remove(&b->in_bucket);
-    list_remove(&b->in_age);
-    deadline_clear(&b->deadline);
-    b->pool->stats.idle--;
+    c->is_idle = false;
+    list_remove(&c->in_age);
+    deadline_clear(&c->deadline);
+    c->pool->stats.idle--;
 }
 
-static void destroy(struct back *b, bool clean)
+static void destroy(struct conn *c, bool clean)
 {
-    if (b->is_dead)
+    if (c->is_dead)
         return;
-    b->is_dead = true;
-    leave_idle(b);
-    list_remove(&b->in_age);
-    deadline_clear(&b->deadline);
-    if (b->pump.link)
-        link_destroy(b->pump.link, clean);
-    b->pool->stats.open--;
-    later_destroy(b->pool->conf.dialer.loop->later, &b->later, free_back);
+    c->is_dead = true;
+    leave_idle(c);
+    list_remove(&c->in_host);
+    deadline_clear(&c->deadline);
+    dial_cancel(c->dial);
+    c->dial = NULL;
+    if (c->pump.link)
+        link_destroy(c->pump.link, clean);
+    c->pool->stats.open--;
+    later_destroy(c->pool->conf.dialer.loop->later, &c->later, free_conn);
 }
 
-void back_destroy(struct back *b)
+/* Nobody new gets it; whoever has a part of it may finish. */
+static void retire(struct conn *c, bool clean)
 {
-    if (b)
-        destroy(b, false);
+    list_remove(&c->in_host);
+    c->is_spent = true;
+    if (c->users == 0)
+        destroy(c, clean);
 }
 
-static void wait_over(struct back_wait *w, enum err e, const char *why);
+static void ready(struct conn *c);
+static void failed(struct conn *c, enum err e, const char *why);
 
-static void on_back_ready(struct pump *p)
+static const struct session_sink h1_sink = {0};
+
+static void on_h2_finished(struct session *s)
 {
-    struct back *b = obj_from(p->owner, BACK_MAGIC);
-    if (b->wait)
-        wait_over(b->wait, ERR_OK, NULL);
+    retire(obj_from(s->owner, CONN_MAGIC), true);
 }
 
-static void on_back_fault(struct pump *p)
+static const struct session_sink h2_sink = {.on_finished = on_h2_finished};
+
+static const struct pump_ops conn_ops;
+
+/* After TLS: the protocol that the host chose. */
+static void on_conn_ready(struct pump *p)
 {
-    struct back *b = obj_from(p->owner, BACK_MAGIC);
-    b->why = p->session->fault.reason;
-    if (b->is_idle)
-        destroy(b, false);
+    struct conn *c = obj_from(p->owner, CONN_MAGIC);
+    struct pool *pool = c->pool;
+    if (c->is_ready)
+        return;
+    uint32_t bucket = bucket_of(&c->to, c->is_tls);
+    c->is_h2 = c->is_tls && tls_chose_h2(p->link->ssl);
+    if (c->offers_h2) {
+        pool->known[bucket].to = c->to;
+        pool->known[bucket].is_h2 = c->is_h2;
+    }
+    struct session *s =
+        c->is_h2 ? h2_create(ROLE_CLIENT, &pool->conf.limits, &c->pump.outlet, &h2_sink, c)
+                 : h1_create(ROLE_CLIENT, &pool->conf.limits, &c->pump.outlet, &h1_sink, c);
+    pump_attach(&c->pump, p->link, s, &conn_ops, c);
+    if (s)
+        ready(c);
+    else
+        failed(c, ERR_NOMEM, "memory");
+}
+
+static void on_conn_fault(struct pump *p)
+{
+    struct conn *c = obj_from(p->owner, CONN_MAGIC);
+    c->why = p->session->fault.reason;
+    if (c->is_h2 || c->is_idle)
+        retire(c, false);
     else
         link_pause(p->link);
 }
 
-static void on_back_end(struct pump *p, enum err e, const char *why)
+static void on_conn_end(struct pump *p, enum err e, const char *why)
 {
-    struct back *b = obj_from(p->owner, BACK_MAGIC);
-    if (!b->why)
-        b->why = why;
-    if (b->wait)
-        wait_over(b->wait, e == ERR_OK ? ERR_CLOSED : e, why);
-    else if (b->is_idle)
-        destroy(b, true);
+    struct conn *c = obj_from(p->owner, CONN_MAGIC);
+    if (!c->why)
+        c->why = why;
+    if (!c->is_ready)
+        failed(c, e == ERR_OK ? ERR_CLOSED : e, why);
+    else if (c->is_idle || c->is_h2)
+        retire(c, e == ERR_OK);
 }
 
-static const struct pump_ops back_ops = {
-    .on_ready = on_back_ready, .on_fault = on_back_fault, .on_end = on_back_end};
+static const struct pump_ops conn_ops = {
+    .on_ready = on_conn_ready, .on_fault = on_conn_fault, .on_end = on_conn_end};
 
-static const struct session_sink no_sink = {0};
+/* ---- leases ---- */
+
+static struct back *lease(struct conn *c, bool is_reused)
+{
+    struct back *b = mem_calloc(1, sizeof *b);
+    if (!b)
+        return NULL;
+    b->magic = BACK_MAGIC;
+    b->conn = c;
+    b->is_reused = is_reused;
+    list_init(&b->in_discards);
+    leave_idle(c);
+    link_set_idle(c->pump.link, false);
+    if (!c->is_h2)
+        list_remove(&c->in_host);
+    c->users++;
+    return b;
+}
+
+/* The lease ends. Returns the connection. */
+static struct conn *end_lease(struct back *b)
+{
+    struct conn *c = b->conn;
+    list_remove(&b->in_discards);
+    deadline_clear(&b->deadline);
+    c->users--;
+    b->magic = 0;
+    mem_free(b);
+    return c;
+}
+
+static uint32_t count_idle(struct pool *p, const struct authority *to, bool is_tls)
+{
+    uint32_t n = 0;
+    struct list *head = &p->buckets[bucket_of(to, is_tls)];
+    for (struct list *l = head->next; l != head; l = l->next) {
+        const struct conn *c = container_of(l, struct conn, in_host);
+        n += c->is_idle && c->is_tls == is_tls && authority_eq(&c->to, to);
+    }
+    return n;
+}
+
+static bool may_stay(struct conn *c)
+{
+    struct pool *p = c->pool;
+    const struct link *l = c->pump.link;
+    return !c->why && !c->is_spent && session_is_idle(c->pump.session) && l->state == LINK_OPEN &&
+           !link_has_unread(l) && !l->saw_eof && !l->is_write_broken && !l->is_failed &&
+           (c->is_h2 || !link_queued(l)) && p->conf.idle_total > 0 && p->conf.idle_per_host > 0 &&
+           (p->stats.idle < p->conf.idle_per_host ||
+            count_idle(p, &c->to, c->is_tls) < p->conf.idle_per_host);
+}
+
+/* Nobody uses it. */
+static void park(struct conn *c)
+{
+    struct pool *p = c->pool;
+    struct loop *loop = p->conf.dialer.loop;
+    if (!may_stay(c)) {
+        destroy(c, true);
+        return;
+    }
+    if (p->stats.idle >= p->conf.idle_total)
+        destroy(container_of(p->by_age.next, struct conn, in_age), true);
+    c->is_idle = true;
+    p->stats.idle++;
+    link_resume(c->pump.link);
+    link_set_idle(c->pump.link, true);
+    list_remove(&c->in_host);
+    list_add_first(&p->buckets[bucket_of(&c->to, c->is_tls)], &c->in_host);
+    list_add_last(&p->by_age, &c->in_age);
+    deadline_set(&loop->wheel, &c->deadline, loop->now_ms + p->conf.keepalive_ms);
+}
+
+void pool_release(struct back *b)
+{
+    struct conn *c = end_lease(b);
+    if (!c->is_dead && c->users == 0)
+        park(c);
+}
+
+void back_destroy(struct back *b)
+{
+    if (!b)
+        return;
+    struct conn *c = end_lease(b);
+    if (!c->is_h2)
+        destroy(c, false);
+    else if (!c->is_dead && c->users == 0)
+        park(c); /* its stream was broken off; the others have nothing to do with it */
+}
 
 bool back_is_reused(const struct back *b)
 {
     return b->is_reused;
 }
 
+bool back_is_h2(const struct back *b)
+{
+    return b->conn->is_h2;
+}
+
 const char *back_why(const struct back *b)
 {
-    return b->why ? b->why : "closed";
+    return b->conn->why ? b->conn->why : "closed";
 }
 
 struct stream *back_open(struct back *b)
 {
-    return b->is_dead ? NULL : session_open(b->pump.session);
+    return b->conn->is_dead ? NULL : session_open(b->conn->pump.session);
 }
 
 /* ---- waiting for a new one ---- */
@@ -163,51 +315,107 @@ static void end_wait(struct back_wait *w)
 {
     w->is_over = true;
     deadline_clear(&w->deadline);
-    dial_cancel(w->dial);
-    w->dial = NULL;
-    later_destroy(w->back->pool->conf.dialer.loop->later, &w->later, free_wait);
+    list_remove(&w->in_conn);
+    w->conn->waiter_count--;
+    later_destroy(w->conn->pool->conf.dialer.loop->later, &w->later, free_wait);
 }
 
-static void wait_over(struct back_wait *w, enum err e, const char *why)
+static void wait_over(struct back_wait *w, enum err e, const char *why, struct back *b)
 {
-    struct back *b = w->back;
     pool_cb cb = w->cb;
     void *arg = w->arg;
     end_wait(w);
-    b->wait = NULL;
-    if (e != ERR_OK) {
-        b->pool->stats.dial_failures++;
-        destroy(b, false);
-        b = NULL;
-    }
     cb(arg, e, why, b);
+}
+
+static struct back_wait *first_waiter(struct conn *c)
+{
+    return list_empty(&c->waiters) ? NULL
+                                   : container_of(c->waiters.next, struct back_wait, in_conn);
+}
+
+static void failed(struct conn *c, enum err e, const char *why)
+{
+    c->pool->stats.dial_failures++;
+    c->is_ready = true; /* no more of this */
+    destroy(c, false);
+    for (struct back_wait *w; (w = first_waiter(c)) != NULL;)
+        wait_over(w, e, why, NULL);
+}
+
+static struct conn *conn_create(struct pool *p, const struct authority *to, bool is_tls,
+                                bool offers_h2);
+static enum err start_dial(struct conn *c);
+
+/* It waited for a connection that turned out to have no room for it. */
+static void wait_for_another(struct back_wait *w)
+{
+    struct conn *old = w->conn, *c = conn_create(old->pool, &old->to, old->is_tls, old->offers_h2);
+    list_remove(&w->in_conn);
+    old->waiter_count--;
+    enum err e = c ? start_dial(c) : ERR_NOMEM;
+    w->conn = c ? c : old;
+    list_add_last(&w->conn->waiters, &w->in_conn);
+    w->conn->waiter_count++;
+    if (e == ERR_OK)
+        return;
+    if (c)
+        destroy(c, false);
+    wait_over(w, e, "memory", NULL);
+}
+
+static void ready(struct conn *c)
+{
+    bool is_first = true;
+    c->is_ready = true;
+    if (!c->is_h2)
+        list_remove(&c->in_host);
+    for (struct back_wait *w; (w = first_waiter(c)) != NULL; is_first = false) {
+        bool has_room = !c->is_dead && !c->is_spent && (is_first || c->is_h2) &&
+                        session_has_room(c->pump.session);
+        if (!has_room) {
+            wait_for_another(w);
+            continue;
+        }
+        struct back *b = lease(c, false);
+        wait_over(w, b ? ERR_OK : ERR_NOMEM, b ? NULL : "memory", b);
+    }
+    if (!c->is_dead && !c->is_idle && c->users == 0)
+        park(c);
 }
 
 void pool_cancel(struct back_wait *w)
 {
     if (!w || w->is_over)
         return;
-    struct back *b = w->back;
+    struct conn *c = w->conn;
     end_wait(w);
-    b->wait = NULL;
-    destroy(b, false);
+    if (!c->is_ready && list_empty(&c->waiters))
+        destroy(c, false);
 }
 
 static void on_wait_deadline(struct deadline *d)
 {
     struct back_wait *w = container_of(d, struct back_wait, deadline);
-    wait_over(w, ERR_TIMEOUT, w->back->pump.link ? "tls_timeout" : "connect_timeout");
+    struct conn *c = w->conn;
+    const char *why = c->pump.link ? "tls_timeout" : "connect_timeout";
+    bool is_last = c->waiter_count == 1;
+    c->pool->stats.dial_failures += is_last;
+    if (is_last)
+        destroy(c, false);
+    wait_over(w, ERR_TIMEOUT, why, NULL);
 }
 
-static enum err start_tls(struct back *b)
+static enum err start_tls(struct conn *c)
 {
     char key[HOST_MAX + 16];
     SSL *ssl;
-    authority_print(&b->to, key, sizeof key);
-    enum err e = tls_client_new(b->pool->conf.tls, authority_host(&b->to), slice_of(key), &ssl);
+    authority_print(&c->to, key, sizeof key);
+    enum err e = tls_client_new(c->pool->conf.tls, authority_host(&c->to), slice_of(key),
+                                c->offers_h2, &ssl);
     if (e != ERR_OK)
         return e;
-    return link_start_tls(b->pump.link, ssl, false, NULL, 0);
+    return link_start_tls(c->pump.link, ssl, false, NULL, 0);
 }
 
 static const char *dial_word(enum err e)
@@ -228,66 +436,73 @@ static const char *dial_word(enum err e)
 
 static void on_dialed(void *arg, enum err e, int fd)
 {
-    struct back_wait *w = arg;
-    struct back *b = w->back;
-    w->dial = NULL;
+    struct conn *c = arg;
+    c->dial = NULL;
     if (e != ERR_OK) {
-        wait_over(w, e, dial_word(e));
+        failed(c, e, dial_word(e));
         return;
     }
-    struct link *l = link_create(b->pool->conf.dialer.loop, fd, &pump_link_ops, &b->pump);
+    struct link *l = link_create(c->pool->conf.dialer.loop, fd, &pump_link_ops, &c->pump);
     if (!l) {
-        wait_over(w, ERR_NOMEM, "memory");
+        failed(c, ERR_NOMEM, "memory");
         return;
     }
-    struct session *s = h1_create(ROLE_CLIENT, &b->pool->conf.limits, &b->pump.outlet, &no_sink, b);
-    pump_attach(&b->pump, l, s, &back_ops, b);
-    if (!s) {
-        wait_over(w, ERR_NOMEM, "memory");
-    } else if (!b->is_tls) {
-        wait_over(w, ERR_OK, NULL);
+    pump_attach(&c->pump, l, NULL, &conn_ops, c);
+    if (!c->is_tls) {
+        on_conn_ready(&c->pump);
     } else {
-        e = start_tls(b);
+        e = start_tls(c);
         if (e != ERR_OK)
-            wait_over(w, e, "memory");
+            failed(c, e, "memory");
     }
 }
 
-static void on_back_deadline(struct deadline *d)
+static void on_conn_deadline(struct deadline *d)
 {
-    destroy(container_of(d, struct back, deadline), true);
+    destroy(container_of(d, struct conn, deadline), true);
 }
 
-static struct back *back_create(struct pool *p, const struct authority *to, bool is_tls)
+static struct conn *conn_create(struct pool *p, const struct authority *to, bool is_tls,
+                                bool offers_h2)
 {
-    struct back *b = mem_calloc(1, sizeof *b);
-    if (!b)
+    struct conn *c = mem_calloc(1, sizeof *c);
+    if (!c)
         return NULL;
-    b->magic = BACK_MAGIC;
-    b->pool = p;
-    b->to = *to;
-    b->is_tls = is_tls;
-    b->deadline.fire = on_back_deadline;
-    pump_init(&b->pump);
+    c->magic = CONN_MAGIC;
+    c->pool = p;
+    c->to = *to;
+    c->is_tls = is_tls;
+    c->offers_h2 = offers_h2;
+    c->deadline.fire = on_conn_deadline;
+    list_init(&c->waiters);
+    list_init(&c->in_host);
+    list_init(&c->in_age);
+    pump_init(&c->pump);
     p->stats.open++;
-    return b;
+    return c;
 }
 
-static enum err start_wait(struct back *b, pool_cb cb, void *arg, struct back_wait **ret)
+static enum err start_dial(struct conn *c)
 {
-    struct pool *p = b->pool;
+    struct pool *p = c->pool;
+    enum err e = dial_start(&p->conf.dialer, &c->to, on_dialed, c, &c->dial);
+    if (e != ERR_OK)
+        return e;
+    p->stats.dials++;
+    list_add_first(&p->buckets[bucket_of(&c->to, c->is_tls)], &c->in_host);
+    return ERR_OK;
+}
+
+static enum err add_waiter(struct conn *c, pool_cb cb, void *arg, struct back_wait **ret)
+{
+    struct pool *p = c->pool;
     struct back_wait *w = mem_calloc(1, sizeof *w);
     if (!w)
         return ERR_NOMEM;
-    *w = (struct back_wait){.back = b, .cb = cb, .arg = arg};
+    *w = (struct back_wait){.conn = c, .cb = cb, .arg = arg};
     w->deadline.fire = on_wait_deadline;
-    enum err e = dial_start(&p->conf.dialer, &b->to, on_dialed, w, &w->dial);
-    if (e != ERR_OK) {
-        mem_free(w);
-        return e;
-    }
-    p->stats.dials++;
-    b->wait = w;
+    list_add_last(&c->waiters, &w->in_conn);
+    c->waiter_count++;
     struct loop *loop = p->conf.dialer.loop;
     deadline_set(&loop->wheel, &w->deadline, loop->now_ms + p->conf.handshake_ms);
     *ret = w;
@@ -296,83 +511,75 @@ static enum err start_wait(struct back *b, pool_cb cb, void *arg, struct back_wa
 
 /* ---- the pool's verbs ---- */
 
-static struct back *take_idle(struct pool *p, const struct authority *to, bool is_tls)
+/* One that can take a request now; and one that dials and will be able to, when there is none. */
+static struct conn *look(struct pool *p, const struct authority *to, bool is_tls,
+                         struct conn **ret_dialling)
 {
-    struct list *head = &p->buckets[bucket_of(to, is_tls)];
+    uint32_t bucket = bucket_of(to, is_tls);
+    struct list *head = &p->buckets[bucket];
+    /* A host that was never asked may speak HTTP/2: the first handshake tells for all. */
+    bool may_share = is_tls && (p->known[bucket].is_h2 || !authority_eq(&p->known[bucket].to, to));
+    *ret_dialling = NULL;
     for (struct list *l = head->next; l != head; l = l->next) {
-        struct back *b = container_of(l, struct back, in_bucket);
-        if (b->is_tls != is_tls || !authority_eq(&b->to, to))
+        struct conn *c = container_of(l, struct conn, in_host);
+        if (c->is_tls != is_tls || !authority_eq(&c->to, to))
             continue;
-        leave_idle(b);
-        link_set_idle(b->pump.link, false);
-        b->is_reused = true;
-        b->why = NULL;
-        p->stats.reuses++;
-        return b;
+        if (c->is_idle || (c->is_ready && c->is_h2 && session_has_room(c->pump.session)))
+            return c;
+        if (!c->is_ready && may_share && c->offers_h2 && c->waiter_count < WAITERS_MAX)
+            *ret_dialling = c;
     }
     return NULL;
 }
 
-enum err pool_acquire(struct pool *p, const struct authority *to, bool is_tls, bool fresh_only,
-                      pool_cb cb, void *arg, struct back **ret_back, struct back_wait **ret_wait)
+enum err pool_acquire(struct pool *p, const struct authority *to, unsigned how, pool_cb cb,
+                      void *arg, struct back **ret_back, struct back_wait **ret_wait)
 {
-    struct back *b = fresh_only ? NULL : take_idle(p, to, is_tls);
-    if (b) {
+    bool is_tls = how & POOL_TLS, offers_h2 = is_tls && p->conf.http2 && !(how & POOL_HTTP1);
+    struct conn *dialling = NULL, *c = how & POOL_FRESH ? NULL : look(p, to, is_tls, &dialling);
+    if (c) {
+        struct back *b = lease(c, true);
+        if (!b)
+            return ERR_NOMEM;
+        if (!c->is_h2)
+            c->why = NULL;
+        p->stats.reuses++;
         *ret_back = b;
         return ERR_OK;
     }
-    b = back_create(p, to, is_tls);
-    if (!b)
+    if (dialling) {
+        enum err e = add_waiter(dialling, cb, arg, ret_wait);
+        return e == ERR_OK ? ERR_AGAIN : e;
+    }
+    c = conn_create(p, to, is_tls, offers_h2);
+    if (!c)
         return ERR_NOMEM;
-    enum err e = start_wait(b, cb, arg, ret_wait);
+    enum err e = add_waiter(c, cb, arg, ret_wait);
+    if (e == ERR_OK) {
+        e = start_dial(c);
+        if (e != ERR_OK)
+            end_wait(*ret_wait);
+    }
     if (e != ERR_OK) {
-        destroy(b, false);
+        destroy(c, false);
         return e;
     }
     return ERR_AGAIN;
 }
 
-static uint32_t count_idle(struct pool *p, const struct authority *to, bool is_tls)
-{
-    uint32_t n = 0;
-    struct list *head = &p->buckets[bucket_of(to, is_tls)];
-    for (struct list *l = head->next; l != head; l = l->next) {
-        const struct back *b = container_of(l, struct back, in_bucket);
-        n += b->is_tls == is_tls && authority_eq(&b->to, to);
-    }
-    return n;
-}
-
-void pool_release(struct back *b)
-{
-    struct pool *p = b->pool;
-    struct loop *loop = p->conf.dialer.loop;
-    if (b->is_dead)
-        return;
-    struct link *l = b->pump.link;
-    if (b->why || !session_is_idle(b->pump.session) || l->state != LINK_OPEN ||
-        link_has_unread(l) || link_queued(l) || l->saw_eof || l->is_write_broken ||
-        p->conf.idle_total == 0 || p->conf.idle_per_host == 0 ||
-        (p->stats.idle >= p->conf.idle_per_host &&
-         count_idle(p, &b->to, b->is_tls) >= p->conf.idle_per_host)) {
-        destroy(b, true);
-        return;
-    }
-    if (p->stats.idle >= p->conf.idle_total)
-        destroy(container_of(p->by_age.next, struct back, in_age), true);
-    b->is_idle = true;
-    p->stats.idle++;
-    link_resume(l);
-    link_set_idle(l, true);
-    list_add_first(&p->buckets[bucket_of(&b->to, b->is_tls)], &b->in_bucket);
-    list_add_last(&p->by_age, &b->in_age);
-    deadline_set(&loop->wheel, &b->deadline, loop->now_ms + p->conf.keepalive_ms);
-}
-
 void pool_drain(struct pool *p)
 {
     while (!list_empty(&p->by_age))
-        destroy(container_of(p->by_age.next, struct back, in_age), true);
+        destroy(container_of(p->by_age.next, struct conn, in_age), true);
+    for (uint32_t i = 0; i < BUCKETS; i++) {
+        struct list *next;
+        for (struct list *l = p->buckets[i].next; l != &p->buckets[i]; l = next) {
+            struct conn *c = container_of(l, struct conn, in_host);
+            next = l->next;
+            if (c->is_ready)
+                retire(c, true); /* HTTP/2, in use */
+        }
+    }
 }
 
 /* ---- swallowing an answer ---- */
@@ -405,13 +612,10 @@ static void discard_sent(struct stream *st, size_t n)
 static void discard_close(struct stream *st, enum why why)
 {
     struct back *b = obj_from(st->owner, BACK_MAGIC);
-    list_remove(&b->in_age);
-    deadline_clear(&b->deadline);
-    list_remove(&b->in_age);
     if (why == WHY_DONE)
         pool_release(b);
     else
-        destroy(b, false);
+        back_destroy(b);
 }
 
 static const struct stream_sink discard_sink = {.on_head = discard_head,
@@ -419,13 +623,27 @@ static const struct stream_sink discard_sink = {.on_head = discard_head,
                                                 .on_sent = discard_sent,
                                                 .on_close = discard_close};
 
+static void on_discard_deadline(struct deadline *d)
+{
+    stream_reset(container_of(d, struct back, deadline)->unwanted);
+}
+
 void back_discard(struct back *b, struct stream *st)
 {
-    struct loop *loop = b->pool->conf.dialer.loop;
+    struct conn *c = b->conn;
+    struct loop *loop = c->pool->conf.dialer.loop;
+    if (c->is_h2) { /* the rest of it costs the provider a frame to stop */
+        st->owner = NULL;
+        stream_reset(st);
+        pool_release(b);
+        return;
+    }
     st->sink = &discard_sink;
     st->owner = b;
+    b->unwanted = st;
     b->discarded = 0;
-    list_add_last(&b->pool->discards, &b->in_age);
+    b->deadline.fire = on_discard_deadline;
+    list_add_last(&c->pool->discards, &b->in_discards);
     deadline_set(&loop->wheel, &b->deadline, loop->now_ms + DISCARD_MS);
 }
 
@@ -450,11 +668,8 @@ void pool_destroy(struct pool *p)
     if (!p)
         return;
     pool_drain(p);
-    while (!list_empty(&p->discards)) {
-        struct back *b = container_of(p->discards.next, struct back, in_age);
-        list_remove(&b->in_age);
-        destroy(b, false);
-    }
+    while (!list_empty(&p->discards))
+        stream_reset(container_of(p->discards.next, struct back, in_discards)->unwanted);
     mem_free(p);
 }
 

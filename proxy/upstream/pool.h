@@ -1,6 +1,6 @@
 /* Connections to providers: kept alive by authority, handed out newest first, taken back only when
- * provably clean. One pool for each worker; the credential is in the request, so a connection
- * serves any account. */
+ * provably clean. Over HTTP/2 many exchanges share one. One pool for each worker; the credential is
+ * in the request, so a connection serves any account. */
 #ifndef UPSTREAM_POOL_H
 #define UPSTREAM_POOL_H
 #include "net/dial.h"
@@ -18,6 +18,7 @@ struct pool_conf {
     uint64_t keepalive_ms; /* an idle connection lives so long */
     uint64_t handshake_ms; /* connect and TLS together */
     uint32_t idle_per_host, idle_total;
+    bool http2; /* is offered */
 };
 
 enum err pool_create(const struct pool_conf *c, struct pool **ret) NODISCARD;
@@ -31,22 +32,29 @@ void pool_drain(struct pool *p);
  * pool_acquire. */
 typedef void (*pool_cb)(void *arg, enum err e, const char *why, struct back *back);
 
-/** An idle connection at once (ERR_OK, *ret_back), unless FRESH_ONLY; else a new one is dialled:
- * ERR_AGAIN, *ret_wait, CB later. IS_TLS false is for plain http:// requests. */
-enum err pool_acquire(struct pool *p, const struct authority *to, bool is_tls, bool fresh_only,
-                      pool_cb cb, void *arg, struct back **ret_back,
-                      struct back_wait **ret_wait) NODISCARD;
+/* How an exchange wants its connection; may be added. */
+enum pool_how {
+    POOL_PLAIN = 0, /* http:// */
+    POOL_TLS = 1,
+    POOL_FRESH = 2, /* a new one, and its own */
+    POOL_HTTP1 = 4  /* a new one on which HTTP/2 is not offered; with POOL_FRESH */
+};
+/** A part of a connection at once (ERR_OK, *ret_back), unless POOL_FRESH; else a new one is
+ * dialled, or one that dials is waited for: ERR_AGAIN, *ret_wait, CB later. */
+enum err pool_acquire(struct pool *p, const struct authority *to, unsigned how, pool_cb cb,
+                      void *arg, struct back **ret_back, struct back_wait **ret_wait) NODISCARD;
 /** No callback follows. */
 void pool_cancel(struct back_wait *w);
 
 /** The stream for one message pair; NULL when the connection died meanwhile. */
 struct stream *back_open(struct back *b);
 bool back_is_reused(const struct back *b);
+bool back_is_h2(const struct back *b);
 /** Why the connection ended, after its stream closed with WHY_RESET or WHY_PROTO: a static word. */
 const char *back_why(const struct back *b);
 /** After the stream closed: back to the pool when it ended clean, else closed. */
 void pool_release(struct back *b);
-/** Closed in any case. */
+/** After the stream closed or was reset: an HTTP/1 connection is closed in any case. */
 void back_destroy(struct back *b);
 /** A refused answer nobody reads: swallows up to 64 KB of it within 5 s, so that the connection may
  * live. The stream's owner is forgotten. */

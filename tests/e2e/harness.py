@@ -403,7 +403,10 @@ class Lab:
         text = self.page("/metrics", self.admin)[2].decode()
         return {m[1]: float(m[2]) for m in re.finditer(r"^([a-zA-Z_:][^ #]*(?:\{[^}]*\})?) ([0-9.eE+-]+|NaN)$", text, re.M)}
 
-    def tunnel(self, host=VERTEX, **how):
+    def tunnel(self, host=VERTEX, h2=False, **how):
+        if h2:
+            import client2  # here: it needs python3-h2
+            return client2.Tunnel(("127.0.0.1", self.port), host, ca=self.ca, **how)
         return client.Tunnel(("127.0.0.1", self.port), host, ca=self.ca, **how)
 
     def ask(self, host=VERTEX, path=GENERATE, body=BODY, headers=(), token=None, method="POST", carrier="authorization",

@@ -26,6 +26,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import answers  # noqa: E402
 import faults  # noqa: E402
 import http1  # noqa: E402
+import live  # noqa: E402
 import pki  # noqa: E402
 import tokens  # noqa: E402
 from replies import Answer, claude_error, google_error, json_answer, wire  # noqa: E402
@@ -151,7 +152,7 @@ class Cloud:
         if conn.sni is not None and conn.sni != request.host:
             self.note("authority", f"SNI {conn.sni} but Host {request.host}", conn)
         for name in FORBIDDEN:
-            if request.values(name):
+            if request.values(name) and not (name == "upgrade" and live.asks(request)):
                 self.note("forwarded-header", name, conn)
         for name in ("authorization", "x-api-key", "x-goog-api-key", "content-type"):
             if len(request.values(name)) > 1:
@@ -169,8 +170,22 @@ class Cloud:
         if rule:
             request.rule = rule.kind
             request.conn.begin(faults.run(self, rule, request))
+        elif live.asks(request):
+            self.live(request)
         else:
             self.reply(request, self.answer(request))
+
+    def live(self, request):
+        project = None
+        if request.host == GEMINI:
+            refusal = self.gemini_owner(request)[1]
+        else:
+            account, refusal = self.bearer(request, "aiplatform.googleapis.com", {tokens.CLOUD})
+            project = account and account.project
+        if refusal:
+            self.reply(request, refusal)
+        else:
+            request.conn.begin(live.Live(self, request, project).run())
 
     @staticmethod
     def issuer_of(body):
@@ -371,20 +386,23 @@ class Cloud:
             return google_error(403, f"You do not have permission to access {name} or it may not exist.")
         return json_answer(200, answers.dump({"name": name}).encode())
 
-    def gemini(self, request):
+    def gemini_owner(self, request):
+        """(whose key or token it is, None), else (None, Answer)."""
         found = self.credentials(request)
         keys = self.api_keys[GEMINI]
-        if len(found) == 1 and found[0][0] in ("x-goog-api-key", "?key"):
-            if found[0][1] not in keys:
-                return google_error(400, "API key not valid. Please pass a valid API key.",
-                                    reason="API_KEY_INVALID", service=GEMINI)
-            owner = request.account = keys[found[0][1]]
-            request.auth = found[0][0]
-        else:
+        if len(found) != 1 or found[0][0] not in ("x-goog-api-key", "?key"):
             account, refusal = self.bearer(request, GEMINI, {tokens.RETRIEVER})
-            if refusal:
-                return refusal
-            owner = account.email
+            return account and account.email, refusal
+        if found[0][1] not in keys:
+            return None, google_error(400, "API key not valid. Please pass a valid API key.",
+                                      reason="API_KEY_INVALID", service=GEMINI)
+        request.account, request.auth = keys[found[0][1]], found[0][0]
+        return request.account, None
+
+    def gemini(self, request):
+        owner, refusal = self.gemini_owner(request)
+        if refusal:
+            return refusal
         body = bytes(request.body or b"")
         if request.path.startswith(("/v1beta/files", "/upload/v1beta/files")):
             return self.files(request, owner)
@@ -486,10 +504,11 @@ class Cloud:
 class Listeners:
     """The TLS ports: one per certificate variant, on one address or more."""
 
-    def __init__(self, cloud, paths):
+    def __init__(self, cloud, paths, protocols):
         self.cloud = cloud
         self.paths = paths
-        self.contexts = {n: http1.server_context(paths[n]) for n in pki.SERVER_NAMES}
+        self.protocols = protocols
+        self.contexts = {n: http1.server_context(paths[n], protocols=protocols) for n in pki.SERVER_NAMES}
         self.servers = []
 
     def choose(self, tls, name, _context):
@@ -513,9 +532,13 @@ class Listeners:
     async def open(self, label, address, port):
         variant = label in ("self-signed", "expired", "wrong-name")
         context = http1.server_context(self.paths[label if variant else "google"],
-                                       self.remember if variant else self.choose)
+                                       self.remember if variant else self.choose, self.protocols)
+        protocol = http1.Connection
+        if "h2" in self.protocols:
+            import http2  # here: it needs python3-h2
+            protocol = http2.Chooser
         server = await asyncio.get_running_loop().create_server(
-            lambda: http1.Connection(self.cloud, label), address, port, ssl=context, backlog=1024,
+            lambda: protocol(self.cloud, label), address, port, ssl=context, backlog=1024,
             ssl_handshake_timeout=15)
         self.servers.append(server)
         self.cloud.ports[label] = server.sockets[0].getsockname()[1]
@@ -526,7 +549,7 @@ async def serve(args):
 
     cloud = Cloud()
     cloud.extra_hosts = ["tunnel.test", "*.tunnel.test", "localhost"] + args.extra_host
-    listeners = Listeners(cloud, pki.make_servers(args.dir))
+    listeners = Listeners(cloud, pki.make_servers(args.dir), ("h2", "http/1.1") if args.h2 else ("http/1.1",))
     accounts = os.path.join(args.dir, "accounts")
     pki.make_accounts(accounts, args.accounts)
     cloud.register_accounts(accounts)
@@ -582,6 +605,7 @@ def main():
     parser.add_argument("--api-key", action="append", default=[], metavar="HOST=KEY")
     parser.add_argument("--extra-host", action="append", default=[], metavar="GLOB",
                         help="more hosts that echo (tunnel targets)")
+    parser.add_argument("--h2", action="store_true", help="offer HTTP/2 (needs python3-h2)")
     parser.add_argument("--no-stdin", action="store_true", help="do not end when standard input closes")
     args = parser.parse_args()
     asyncio.run(serve(args))

@@ -101,6 +101,8 @@ async def run(cloud, rule, request):
         await asyncio.sleep(3600)
     elif kind in ("cut-before-head", "cut-on-head"):
         await give_up(request, rule.get("how", "fin"), "cut")
+    elif kind in ("refuse", "goaway"):
+        await give_up(request, "refused" if kind == "refuse" else kind, kind)
     elif kind in STREAM_FAULTS:
         await send(request, cloud.answer(request), rule)
     elif kind in RAW:

@@ -196,6 +196,7 @@ class Connection(asyncio.Protocol):
         self._drained = None
         self.requests = 0
         self.tail = b""
+        self.raw = None  # takes all bytes once this is no HTTP any more
 
     # -- events of the loop --
 
@@ -214,6 +215,9 @@ class Connection(asyncio.Protocol):
         self.cloud.bytes_in += len(data)
         if self.early and self.busy:
             return
+        if self.raw:
+            self.raw(data)
+            return
         self.buf += data
         self.work()
         if self.busy and len(self.buf) > PAUSE_AT and not self.paused:
@@ -225,6 +229,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc):
         self.closed = True
+        if self.raw:
+            self.raw(b"")
         if self.buf and self.request is None:
             self.cloud.scan(bytes(self.buf), "unparsed", self)
         request = self.request
@@ -389,11 +395,11 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
 
-def server_context(path, on_name=None):
+def server_context(path, on_name=None, protocols=("http/1.1",)):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(path)
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(list(protocols))
     if on_name:
         context.sni_callback = on_name
     return context

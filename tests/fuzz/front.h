@@ -50,7 +50,8 @@ static inline void front_on_head(struct stream *st, const struct head *h, bool e
 {
     struct request *r = front_last(st->owner);
     CHECK(head_copy(&r->arena, h, 2, &r->head) == ERR_OK);
-    r->is_whole = end;
+    r->is_whole = end || h->is_websocket; /* which is answered as if it were none */
+    r->head.is_websocket = false;
 }
 
 static inline void front_on_body(struct stream *st, const void *p, size_t n, bool end)

@@ -10,6 +10,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -166,8 +167,58 @@ def e2e_vectors():
             yield kind, data
 
 
+def frame(kind, flags, stream, payload=b""):
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+
+def websocket_messages():
+    def frame(first, payload):
+        length = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + len(payload).to_bytes(2, "big")
+        return bytes([first]) + length + bytes(4) + payload
+    for text in (b'{"setup":{"model":"projects/p/locations/l/publishers/google/models/m"}}', b'{"setup":{"model":"projects\\/p\\/m"}}',
+                 b'{"setup":{"model":"models/m"}}', b'{"setup":{}}', b'{"a":[1,{"setup":{}}],"setup":{"x":"\\"","model":"m"}}', b"[]",
+                 b'{"setup":{"model":"a","model":"b"}}', b'{"setup":{"mod\\u0065l":"a"}}', b'{"a":' * 8 + b"1" + b"}" * 8):
+        yield frame(0x81, text)
+        yield frame(0x89, b"ping") + frame(0x02, text[:9]) + frame(0x89, b"") + frame(0x80, text[9:]) + frame(0x81, b"behind")
+        packer = zlib.compressobj(wbits=-15)
+        yield frame(0xc1, (packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4])
+    yield frame(0x88, b"\x03\xe8")
+    yield b"\x81\xff" + (1 << 40).to_bytes(8, "big") + bytes(4)
+    yield b"permessage-deflate; server_no_context_takeover, x; y=1"
+
+
+def h2_conversations():
+    """(role, frames): what a client, and what a provider, may say.  The target says the preface itself."""
+    get = b"\x82\x87\x84\x41\x01h"
+    post = b"\x83\x87\x84\x41\x01h"
+    literal = b"\x10\x03x-a\x01b"
+    start = frame(4, 0, 0, b"\0\3\0\0\0\x64\0\4\0\1\0\0") + frame(4, 1, 0)
+    status, trailers = b"\x88", b"\x10\x0bgrpc-status\x010"
+    yield 0, start + frame(1, 5, 1, get)
+    yield 0, start + frame(1, 5, 1, get + literal) + frame(1, 5, 3, get) + frame(3, 0, 1, b"\0\0\0\x08")
+    yield 0, start + frame(1, 4, 1, post) + frame(0, 0, 1, b"hello") + frame(0, 1, 1, b"x") + frame(8, 0, 0, b"\0\0\1\0")
+    yield 0, start + frame(1, 4, 1, post + b"\x0f\x0d\x015") + frame(0, 1, 1, b"hello")
+    yield 0, start + frame(1, 4, 1, post) + frame(0, 0, 1, b"m") + frame(1, 5, 1, trailers)
+    yield 0, start + frame(1, 0, 1, get[:3]) + frame(9, 0, 1, get[3:]) + frame(9, 4, 1, literal)
+    yield 0, start + frame(6, 0, 0, b"12345678") + frame(2, 0, 1, b"\0\0\0\0\x10") + frame(1, 5, 1, get) + frame(7, 0, 0, b"\0" * 8)
+    yield 0, start + frame(1, 5, 1, get + b"\x60\x03a=b\x60\x03c=d") + frame(1, 5, 3, get + b"\x10\x02te\x08trailers")
+    yield 0, start + frame(1, 4, 1, post + b"\x10\x06expect\x0c100-continue") + frame(0, 1, 1, b"abc")
+    yield 0, start + frame(1, 0xd, 1, b"\1" + post + b"\0") + frame(0, 9, 1, b"\2ab\0\0")
+    yield 1, start + frame(1, 4, 1, status) + frame(0, 0, 1, b"hello") + frame(0, 1, 1, b"")
+    yield 1, start + frame(1, 5, 1, status + literal) + frame(1, 4, 3, status) + frame(3, 0, 3, b"\0\0\0\7")
+    yield 1, start + frame(1, 4, 1, b"\x08\x03103") + frame(1, 4, 1, status) + frame(0, 0, 1, b"m") + frame(1, 5, 1, trailers)
+    yield 1, start + frame(1, 5, 1, status + trailers) + frame(7, 0, 0, b"\0\0\0\1\0\0\0\0")
+    yield 1, start + frame(1, 4, 1, status + b"\x0f\x0d\x015") + frame(0, 1, 1, b"hello")
+
+
 def inputs():
     """(target, bytes) of all."""
+    for data in websocket_messages():
+        for seed in (0, 7):
+            yield "ws_setup", bytes((seed,)) + data
+    for role, data in h2_conversations():
+        for seed in range(role, 256, 32):
+            yield "h2", bytes((seed,)) + data
     for kind, data in list(unit_vectors()) + list(e2e_vectors()):
         if kind == "chunked":
             request = b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n" + data

@@ -348,9 +348,10 @@ static void tell_dial(const struct back *b)
     tell("b%d %s%s %s", b->number, b->is_reused ? "reused" : "new", b->is_tls ? "" : " plain", at);
 }
 
-enum err pool_acquire(struct pool *p, const struct authority *to, bool is_tls, bool fresh_only,
-                      pool_cb cb, void *arg, struct back **ret_back, struct back_wait **ret_wait)
+enum err pool_acquire(struct pool *p, const struct authority *to, unsigned how, pool_cb cb,
+                      void *arg, struct back **ret_back, struct back_wait **ret_wait)
 {
+    bool is_tls = how & POOL_TLS, fresh_only = how & POOL_FRESH;
     (void)p;
     for (int i = w.back_count - 1; i >= 0 && !fresh_only; i--) {
         struct back *b = &w.backs[i];
@@ -394,6 +395,11 @@ struct stream *back_open(struct back *b)
 bool back_is_reused(const struct back *b)
 {
     return b->is_reused;
+}
+
+bool back_is_h2(const struct back *b)
+{
+    return b->session->is_h2;
 }
 
 const char *back_why(const struct back *b)
@@ -455,8 +461,10 @@ static void discard_close(struct stream *st, enum why why)
 
 void back_discard(struct back *b, struct stream *st)
 {
-    static const struct stream_sink sink = {discard_head, discard_body, discard_sent,
-                                            discard_close};
+    static const struct stream_sink sink = {.on_head = discard_head,
+                                            .on_body = discard_body,
+                                            .on_sent = discard_sent,
+                                            .on_close = discard_close};
     tell("b%d discards", b->number);
     st->sink = &sink;
     st->owner = b;
@@ -593,7 +601,10 @@ static void entry_close(struct stream *st, enum why why)
 
 static void entry_open(struct session *s, struct stream *st)
 {
-    static const struct stream_sink sink = {entry_head, entry_body, discard_sent, entry_close};
+    static const struct stream_sink sink = {.on_head = entry_head,
+                                            .on_body = entry_body,
+                                            .on_sent = discard_sent,
+                                            .on_close = entry_close};
     st->sink = &sink;
     st->owner = s;
 }
@@ -615,7 +626,8 @@ static void front_fault(struct session *s, const struct fault *f)
 static bool connect_client(const char *host)
 {
     static const struct session_limits limits = {65536, 128};
-    static const struct session_sink sink = {entry_open, front_finished, front_fault};
+    static const struct session_sink sink = {
+        .on_open = entry_open, .on_finished = front_finished, .on_fault = front_fault};
     session_destroy(w.front);
     capture_drop(&w.client);
     w.is_front_over = false;

@@ -93,7 +93,7 @@ static void a_placeholder_elsewhere_is_refused_and_nothing_is_sent(void **state)
         "x-custom: " ALICE "~",
         "x-custom: gemini%2Dalice%2D0123456789abcdef~",
         "x-custom: Z2VtaW5pLWFsaWNlLTAxMjM0NTY3ODlhYmNkZWY=~", /* base64 */
-        "sec-websocket-protocol: a, " ALICE "~",
+        "sec-websocket-protocol: a, b." ALICE "~",
     };
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
         char text[1024];

@@ -111,6 +111,9 @@ static void each_carrier_names_the_client(void **state)
     one("x-goog-api-key", " " ALICE " ", 0, NULL);
     one("authorization", "Bearer " PLUS, 0, NULL);
     assert_int_equal(result.client->id, 4);
+    one("Sec-WebSocket-Protocol", ALICE, 0, NULL);
+    one("sec-websocket-protocol", "live ,\t" ALICE ", v2", 0, NULL);
+    assert_true(slice_eq(result.placeholder, SLICE(ALICE)));
     query("/v1/x?key=" ALICE, 0, NULL);
     query("/v1/x?alt=sse&access_token=" ALICE "&x=y", 0, NULL);
     query("/v1/x?KEY=" ALICE, 0, NULL);
@@ -133,6 +136,8 @@ static void none_and_unknown_are_401(void **state)
     one("Authorization", "Bearer" ALICE, 401, "none");
     one("x-api-key", "", 401, "none");
     one("x-other-key", ALICE, 401, "none");
+    one("Sec-WebSocket-Protocol", "live, gemini-live-v1, bearer." ALICE, 401, "none");
+    one("Sec-WebSocket-Protocol", "gemini-0123456789abcdef", 401, "unknown");
     one("Cookie", "key=" ALICE, 401, "none");
     query("/v1/x?mykey=" ALICE, 401, "none");
     query("/v1/x?key", 401, "none");

@@ -77,8 +77,8 @@ const struct snap_client *snapshot_find_client(const struct snapshot *s,
     return memcmp(h, hash, sizeof h) == 0 ? &s->clients[0] : NULL;
 }
 
-enum err pool_acquire(struct pool *p, const struct authority *to, bool is_tls, bool fresh_only,
-                      pool_cb cb, void *arg, struct back **ret_back, struct back_wait **ret_wait)
+enum err pool_acquire(struct pool *p, const struct authority *to, unsigned how, pool_cb cb,
+                      void *arg, struct back **ret_back, struct back_wait **ret_wait)
 {
     w.dials++;
     return ERR_LIMIT;
@@ -92,6 +92,10 @@ struct stream *back_open(struct back *b)
     return NULL;
 }
 bool back_is_reused(const struct back *b)
+{
+    return false;
+}
+bool back_is_h2(const struct back *b)
 {
     return false;
 }

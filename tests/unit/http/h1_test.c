@@ -1058,6 +1058,226 @@ static void a_session_destroyed_with_a_stream_closes_it(void **state)
 
 /* ---- without memory ---- */
 
+/* ---- WebSocket ---- */
+
+#define UPGRADE "GET / HTTP/1.1\r\nhost: h\r\nconnection: Upgrade\r\nupgrade: WebSocket\r\n\r\n"
+#define HEARD "[GET / 1.1 keep none upgrade; host: h; connection: Upgrade; upgrade: WebSocket]"
+#define SWITCH "HTTP/1.1 101 \r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+
+static enum err switch_protocols(struct wire *w)
+{
+    struct head h = {.status = 101, .reason = SLICE(""), .is_websocket = true};
+    return stream_send_head(w->st, &h, false);
+}
+
+static void a_websocket_is_bytes_both_ways_until_one_side_ends(void **state)
+{
+    struct wire w;
+    assert_true(wire_init(&w, ROLE_SERVER));
+    feeds(&w, UPGRADE);
+    logged(&w, HEARD);
+    assert_int_equal(switch_protocols(&w), ERR_OK);
+    was_sent(&w, SWITCH);
+    wire_flush(&w);
+    feeds(&w, "GET / HT");
+    feeds(&w, "\r\n\r\n");
+    logged(&w, "GET / HT\r\n\r\n");
+    assert_int_equal(stream_send_body(w.st, "\x81\x02hi", 4, false), ERR_OK);
+    wire_flush(&w);
+    assert_int_equal(w.on_sent, 4);
+    assert_false(session_is_idle(w.s));
+    assert_int_equal(stream_send_body(w.st, "bye", 3, true), ERR_OK);
+    wire_flush(&w);
+    was_sent(&w, SWITCH "\x81\x02hibye");
+    logged(&w, "(done)");
+    assert_true(w.is_finished);
+    wire_finish(&w);
+}
+
+static void a_client_that_ends_its_websocket_ends_it_all(void **state)
+{
+    struct wire w;
+    assert_true(wire_init(&w, ROLE_SERVER));
+    feeds(&w, UPGRADE);
+    assert_int_equal(switch_protocols(&w), ERR_OK);
+    wire_flush(&w);
+    sbuf_clear(&w.log);
+    session_eof(w.s);
+    logged(&w, "<end>(reset)");
+    wire_finish(&w);
+}
+
+/* However early they come, and however they are cut. */
+static void frames_wait_for_the_answer(void **state)
+{
+    const char *const text = UPGRADE "frames and more";
+    for (size_t cut = 1; cut <= strlen(text); cut++) {
+        struct wire w;
+        assert_true(wire_init(&w, ROLE_SERVER));
+        assert_int_equal(wire_feed(&w, slice_make(text, cut)), ERR_OK);
+        assert_int_equal(wire_feed(&w, slice_of(text + cut)), ERR_OK);
+        logged(&w, HEARD);
+        assert_int_equal(switch_protocols(&w), ERR_OK);
+        logged(&w, ""); /* not from inside a verb */
+        wire_flush(&w);
+        logged(&w, "frames and more");
+        wire_finish(&w);
+    }
+}
+
+static void frames_before_the_answer_have_a_bound(void **state)
+{
+    struct wire w;
+    size_t n = 0;
+    assert_true(wire_init(&w, ROLE_SERVER));
+    feeds(&w, UPGRADE);
+    while (session_wants_read(w.s) && n < 1000000) {
+        feed_run(&w, 1000);
+        n += 1000;
+    }
+    assert_true(n < 100000);
+    w.forget_body = true;
+    assert_int_equal(switch_protocols(&w), ERR_OK);
+    wire_flush(&w);
+    assert_int_equal(w.body, n);
+    wire_finish(&w);
+}
+
+static void a_websocket_reads_no_further_than_its_window(void **state)
+{
+    struct wire w;
+    assert_true(wire_init(&w, ROLE_SERVER));
+    feeds(&w, UPGRADE);
+    assert_int_equal(switch_protocols(&w), ERR_OK);
+    wire_flush(&w);
+    w.forget_body = true;
+    feed_run(&w, STREAM_WINDOW);
+    assert_false(session_wants_read(w.s));
+    stream_credit(w.st, 10);
+    assert_true(session_wants_read(w.s));
+    assert_int_equal(w.readable, 1);
+    wire_finish(&w);
+}
+
+static void one_that_is_refused_is_a_request_like_others(void **state)
+{
+    struct wire w;
+    assert_true(wire_init(&w, ROLE_SERVER));
+    for (int i = 0; i < 3; i++) {
+        feeds(&w, UPGRADE);
+        assert_int_equal(wire_answer(&w, 401, "no"), ERR_OK);
+        wire_flush(&w);
+        assert_true(session_is_idle(w.s));
+    }
+    feeds(&w, UPGRADE GET); /* what comes behind it is a request then */
+    assert_int_equal(wire_answer(&w, 401, ""), ERR_OK);
+    wire_flush(&w);
+    assert_int_equal(w.opens, 5);
+    wire_finish(&w);
+}
+
+static void who_did_not_ask_is_not_switched(void **state)
+{
+    static const char *const heads[] = {
+        GET,
+        "GET / HTTP/1.1\r\nhost: h\r\nupgrade: websocket\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket, h2c\r\n\r\n",
+        "GET / HTTP/1.0\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n" LEN
+        "1\r\n\r\nx",
+        "PUT / HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+        struct wire w;
+        assert_true(wire_init(&w, ROLE_SERVER));
+        feeds(&w, heads[i]);
+        assert_true(w.request_over);
+        assert_int_equal(switch_protocols(&w), ERR_INVALID);
+        assert_int_equal(w.sent.n, 0);
+        wire_finish(&w);
+    }
+}
+
+static void ask_for_websocket(struct wire *w)
+{
+    struct head h = {
+        .method = SLICE("GET"), .path = SLICE("/"), .authority = SLICE("h"), .is_websocket = true};
+    w->st = session_open(w->s);
+    assert_non_null(w->st);
+    w->heads = 0;
+    w->request_over = false;
+    w->st->sink = &wire_sink;
+    w->st->owner = w;
+    assert_int_equal(stream_send_head(w->st, &h, false), ERR_OK);
+    wire_flush(w);
+}
+
+static void a_provider_may_switch(void **state)
+{
+    struct wire w;
+    assert_true(wire_init(&w, ROLE_CLIENT));
+    ask_for_websocket(&w);
+    was_sent(&w, "GET / HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+    assert_int_equal(stream_send_body(w.st, "too early", 9, false), ERR_PROTOCOL);
+    feeds(&w, "HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nfirst");
+    logged(&w, "[101 OK 1.1 keep none upgrade; Upgrade: websocket; Connection: upgrade]first");
+    sbuf_clear(&w.sent);
+    w.flushed = 0;
+    assert_int_equal(stream_send_body(w.st, "frames", 6, false), ERR_OK);
+    was_sent(&w, "frames");
+    wire_flush(&w);
+    feeds(&w, "HTTP/1.1 200");
+    session_eof(w.s);
+    logged(&w, "HTTP/1.1 200<end>(reset)");
+    assert_false(session_is_idle(w.s));
+    wire_finish(&w);
+}
+
+static void a_provider_that_does_not_switch_is_used_again(void **state)
+{
+    struct wire w;
+    assert_true(wire_init(&w, ROLE_CLIENT));
+    for (int i = 0; i < 2; i++) {
+        ask_for_websocket(&w);
+        feeds(&w, "HTTP/1.1 103 Hints\r\n\r\n" OK200(LEN "2\r\n") "no");
+        logged(&w, "[200 OK 1.1 keep 2; content-length: 2]no<end>(done)");
+        assert_true(session_is_idle(w.s));
+    }
+    wire_finish(&w);
+}
+
+static void a_101_that_is_none_is_a_fault(void **state)
+{
+    static const char *const answers[] = {
+        "HTTP/1.1 101 OK\r\n\r\n",
+        "HTTP/1.1 101 OK\r\nUpgrade: websocket\r\n\r\n",
+        "HTTP/1.1 101 OK\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+        "HTTP/1.1 101 OK\r\nConnection: upgrade\r\nUpgrade: websocket\r\n" LEN "5\r\n\r\nhello",
+        "HTTP/1.1 101 OK\r\nConnection: upgrade\r\nUpgrade: websocket\r\n" CHUNKED "\r\n0\r\n\r\n",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(answers); i++)
+        for (int asked = 0; asked < 2; asked++) {
+            struct wire w;
+            assert_true(wire_init(&w, ROLE_CLIENT));
+            if (asked)
+                ask_for_websocket(&w);
+            else
+                wire_ask(&w, "GET");
+            assert_int_equal(wire_feed(&w, slice_of(answers[i])), ERR_PROTOCOL);
+            assert_int_equal(w.why, WHY_PROTO);
+            wire_finish(&w);
+        }
+    struct wire w; /* a whole one that nobody asked for */
+    assert_true(wire_init(&w, ROLE_CLIENT));
+    wire_ask(&w, "GET");
+    assert_int_equal(
+        wire_feed(&w,
+                  SLICE("HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n")),
+        ERR_PROTOCOL);
+    wire_finish(&w);
+}
+
 static void each_allocation_may_fail(void **state)
 {
     for (size_t i = 0; i < ARRAY_LEN(conversations); i++) {
@@ -1130,6 +1350,16 @@ int main(void)
         cmocka_unit_test(an_answer_cut_short_looks_cut_short),
         cmocka_unit_test(a_client_reset_is_the_end_of_its_session),
         cmocka_unit_test(a_session_destroyed_with_a_stream_closes_it),
+        cmocka_unit_test(a_websocket_is_bytes_both_ways_until_one_side_ends),
+        cmocka_unit_test(a_client_that_ends_its_websocket_ends_it_all),
+        cmocka_unit_test(frames_wait_for_the_answer),
+        cmocka_unit_test(frames_before_the_answer_have_a_bound),
+        cmocka_unit_test(a_websocket_reads_no_further_than_its_window),
+        cmocka_unit_test(one_that_is_refused_is_a_request_like_others),
+        cmocka_unit_test(who_did_not_ask_is_not_switched),
+        cmocka_unit_test(a_provider_may_switch),
+        cmocka_unit_test(a_provider_that_does_not_switch_is_used_again),
+        cmocka_unit_test(a_101_that_is_none_is_a_fault),
         cmocka_unit_test(each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

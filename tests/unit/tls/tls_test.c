@@ -188,9 +188,11 @@ static void alpn_is_the_servers_choice(void **state)
         const char *offer, *chosen; /* chosen NULL: refused */
     } v[] = {{"", ""},
              {"\x08http/1.1", "http/1.1"},
-             {"\x02h2\x08http/1.1", "http/1.1"},
-             {"\x08http/1.1\x02h2", "http/1.1"},
-             {"\x02h2", NULL},
+             {"\x02h2\x08http/1.1", "h2"},
+             {"\x08http/1.1\x02h2", "h2"}, /* undici and httpx say so and mean either */
+             {"\x02h2", "h2"},
+             {"\x08grpc-exp\x02h2", "h2"},
+             {"\x03h2c", NULL},
              {"\x08http/1.0", "http/1.0"},
              {"\x08http/1.0\x08http/1.1", "http/1.1"},
              {"\x08http/1.2", NULL},
@@ -209,7 +211,24 @@ static void alpn_is_the_servers_choice(void **state)
             unsigned n = 0;
             SSL_get0_alpn_selected(p.s, &got, &n);
             assert_true(slice_eq(slice_make(n ? (const char *)got : "", n), slice_of(v[i].chosen)));
+            assert_int_equal(tls_chose_h2(p.s), n == 2);
+            assert_int_equal(tls_chose_h2(p.c), n == 2);
         }
+        close_pair(&p);
+    }
+}
+
+/* CONNECT over HTTP/2 is not spoken: on the proxy port HTTP/1 is chosen. */
+static void on_the_proxy_port_http1_is_chosen(void **state)
+{
+    static const char *const offers[] = {"\x02h2\x08http/1.1", "\x08http/1.1\x02h2", "\x02h2"};
+    for (int i = 0; i < 3; i++) {
+        SSL *c = client(HOST, 0), *s = server(w1, HOST);
+        SSL_set_alpn_protos(c, (const unsigned char *)offers[i], (unsigned)strlen(offers[i]));
+        tls_set_outer(s);
+        struct pair p = shake(s, c);
+        assert_int_equal(p.ok, i < 2);
+        assert_false(p.ok && tls_chose_h2(p.s));
         close_pair(&p);
     }
 }
@@ -423,7 +442,7 @@ static void without_memory_nothing_leaks(void **state)
         snprintf(host, sizeof host, "n%d.googleapis.com", n);
         mem_fail_after(n, 1);
         (void)!tls_server_ctx(w1, slice_of(host), &ctx);
-        if (tls_client_new(w1, SLICE(HOST), SLICE("k"), &ssl) == ERR_OK)
+        if (tls_client_new(w1, SLICE(HOST), SLICE("k"), true, &ssl) == ERR_OK)
             SSL_free(ssl);
         mem_fail_after(0, 0);
         assert_int_equal(tls_server_ctx(w1, slice_of(host), &ctx), ERR_OK);
@@ -437,7 +456,7 @@ static SSL *upstream(struct tls_ctxs *w, const char *host)
     SSL *c = NULL;
     char session_key[300];
     snprintf(session_key, sizeof session_key, "%s:443", host);
-    assert_int_equal(tls_client_new(w, slice_of(host), slice_of(session_key), &c), ERR_OK);
+    assert_int_equal(tls_client_new(w, slice_of(host), slice_of(session_key), true, &c), ERR_OK);
     return c;
 }
 
@@ -474,7 +493,7 @@ static void the_right_host_is_accepted_and_its_session_kept(void **state)
     const unsigned char *got = NULL;
     unsigned n = 0;
     SSL_get0_alpn_selected(p.c, &got, &n);
-    assert_true(slice_eq(slice_make((const char *)got, n), SLICE("http/1.1")));
+    assert_true(slice_eq(slice_make((const char *)got, n), SLICE("h2")));
     assert_true(tls_sni_matches(p.s, SLICE(HOST)));
     assert_false(SSL_session_reused(p.c));
     close_pair(&p);
@@ -554,6 +573,7 @@ int main(void)
         T(a_handshake_uses_the_best_that_openssl_has),
         T(old_versions_are_refused),
         T(alpn_is_the_servers_choice),
+        T(on_the_proxy_port_http1_is_chosen),
         T(a_foreign_sni_is_seen),
         T(tickets_work_on_every_worker_until_the_second_rotation),
         T(a_session_of_one_host_does_not_open_another),

@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -24,6 +25,32 @@ static void each_status_has_its_judgement(void **state)
                 assert_int_equal(r.cools_account, status == 401 && !renews);
                 assert_int_equal(r.is_definite, limited || status == 401);
             }
+}
+
+/* google/rpc/code.proto, and only in a head that is the whole answer. */
+static void a_grpc_status_stands_for_one_of_http(void **state)
+{
+    static const int want[] = {200, 499, 500, 400, 504, 404, 409, 403, 429,
+                               400, 409, 400, 501, 500, 503, 500, 401};
+    char text[24];
+    struct field field = {SLICE("grpc-status"), {text, 0}, FIELD_OTHER};
+    struct head h = {.status = 200, .fields = &field, .count = 1};
+    for (int code = 0; code < 40; code++) {
+        field.value.n = (size_t)snprintf(text, sizeof text, "%d", code);
+        int status = code < (int)ARRAY_LEN(want) ? want[code] : 200;
+        assert_int_equal(grpc_http_status(&h, true), status);
+        assert_int_equal(grpc_http_status(&h, false), 200);
+    }
+    static const char *const odd[] = {"", "x", "-1", "99999999999999999999", "8 "};
+    for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+        field.value = slice_of(odd[i]);
+        assert_int_equal(grpc_http_status(&h, true), 200);
+    }
+    field.value = SLICE("8");
+    h.status = 503;
+    assert_int_equal(grpc_http_status(&h, true), 503);
+    h.count = 0;
+    assert_int_equal(grpc_http_status(&h, true), 503);
 }
 
 static void the_words_of_a_rest_are_those_of_the_store(void **state)
@@ -79,6 +106,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_status_has_its_judgement),
+        cmocka_unit_test(a_grpc_status_stands_for_one_of_http),
         cmocka_unit_test(the_words_of_a_rest_are_those_of_the_store),
         cmocka_unit_test(a_retry_is_allowed_until_something_is_lost),
         cmocka_unit_test(retry_after_is_seconds_or_nothing),

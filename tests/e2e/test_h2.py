@@ -100,7 +100,8 @@ class Story:
     def test_an_expired_token_is_renewed(self):
         self.assertStatus(self.ask(), 200)
         self.cloud.expire()
-        self.assertEqual(self.ask().body, WANTED)
+        for _ in range(40):  # of each account that has one: a later test's body may be too large to be sent again
+            self.assertEqual(self.ask().body, WANTED)
 
     def test_an_answer_that_breaks_off_looks_broken(self):
         self.cloud.fail("cut", host=VERTEX, bytes=1000, times=1)

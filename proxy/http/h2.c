@@ -270,6 +270,7 @@ static void put_body(struct h2_stream *s, size_t n)
     }
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is nghttp2's */
 static ssize_t on_read_body(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t max,
                             uint32_t *flags, nghttp2_data_source *source, void *user)
 {

@@ -53,8 +53,10 @@ static void drop_held(struct exchange *x)
 
 static void drop_setup(struct exchange *x)
 {
-    if (x->setup)
-        setup_finish(x->setup);
+    if (!x->setup)
+        return;
+    atomic_fetch_sub_explicit(x->svc->replay_bytes, x->setup->raw.n, memory_order_relaxed);
+    setup_finish(x->setup);
     mem_free(x->setup);
     x->setup = NULL;
 }
@@ -537,9 +539,17 @@ static void setup_whole(struct exchange *x)
 
 static void setup_bytes(struct exchange *x, struct stream *st, const void *p, size_t n)
 {
+    size_t before = x->setup->raw.n;
+    enum setup_state state = setup_feed(x->setup, p, n);
+    size_t more = x->setup->raw.n - before;
+    uint64_t all = atomic_fetch_add_explicit(x->svc->replay_bytes, more, memory_order_relaxed);
+    if (all + more > (uint64_t)x->svc->conf->retry.replay_total_bytes) {
+        refuse_setup(x, 1013, "memory");
+        return;
+    }
     touch_request(x);
     stream_credit(st, n);
-    switch (setup_feed(x->setup, p, n)) {
+    switch (state) {
     case SETUP_MORE:
         break;
     case SETUP_WHOLE:

@@ -81,32 +81,40 @@ static enum err strip_query(struct exchange *x, struct head *h)
     return ERR_OK;
 }
 
-/* A list of subprotocols without the credentials in it; the field goes when nothing is left. */
+/* LIST without the credentials in it, in the arena; .p is NULL on no memory. */
+static struct slice without_tokens(struct exchange *x, struct slice list)
+{
+    struct slice one;
+    char *text = arena_alloc(&x->arena, list.n * 2 + 1), *to = text;
+    while (text && slice_next(&list, ',', &one)) {
+        one = slice_trim(one);
+        if (one.n == 0 || auth_is_protocol_token(one))
+            continue;
+        if (to != text) {
+            *to++ = ',';
+            *to++ = ' ';
+        }
+        memcpy(to, one.p, one.n);
+        to += one.n;
+    }
+    return slice_make(text, (size_t)(to - text));
+}
+
+/* A list of subprotocols goes when nothing but credentials was in it. */
 static enum err strip_protocols(struct exchange *x, struct head *h)
 {
+    if (x->info.is_plain || !head_get(h, FIELD_SEC_WEBSOCKET_PROTOCOL))
+        return ERR_OK;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < h->count; i++) {
         struct field f = h->fields[i];
-        if (f.id == FIELD_SEC_WEBSOCKET_PROTOCOL && !x->info.is_plain) {
-            struct slice rest = f.value, one;
-            char *text = arena_alloc(&x->arena, f.value.n * 2 + 1), *to = text;
-            if (!text)
+        if (f.id == FIELD_SEC_WEBSOCKET_PROTOCOL) {
+            f.value = without_tokens(x, f.value);
+            if (!f.value.p)
                 return ERR_NOMEM;
-            while (slice_next(&rest, ',', &one)) {
-                one = slice_trim(one);
-                if (one.n == 0 || auth_is_protocol_token(one))
-                    continue;
-                if (to != text) {
-                    *to++ = ',';
-                    *to++ = ' ';
-                }
-                memcpy(to, one.p, one.n);
-                to += one.n;
-            }
-            f.value = slice_make(text, (size_t)(to - text));
-            x->has_protocols |= f.value.n > 0;
             if (f.value.n == 0)
                 continue;
+            x->has_protocols = true;
         }
         h->fields[kept++] = f;
     }

@@ -6,8 +6,6 @@
 
 #include <llhttp.h>
 
-#define TARGET_MAX 16384
-
 enum h1_scan {
     H1_MORE,
     H1_WHOLE,

@@ -5,7 +5,6 @@
 #include "base/mem.h"
 
 #define FIELD_OVERHEAD 32u
-#define TARGET_MAX 16384u
 #define TEXT_BYTES (32u * 1024u)
 
 /* ---- from a block ---- */
@@ -190,8 +189,7 @@ bool h2_request_head(struct h2_gather *g, bool end, struct head *ret, struct fau
     if (t.n > TARGET_MAX)
         return refuse(fault, 414, "target_too_long");
     if (!is_connect &&
-        (t.n == 0 || slice_printable(t, 0) != t.n || memchr(t.p, ' ', t.n) ||
-         memchr(t.p, '#', t.n) ||
+        (!head_target_ok(t) || memchr(t.p, '#', t.n) ||
          (t.p[0] != '/' && !(slice_eq(t, SLICE("*")) && slice_eq(h.method, SLICE("OPTIONS"))))))
         return refuse(fault, 400, "target");
     const struct field *host = head_get(&h, FIELD_HOST);
@@ -306,7 +304,7 @@ static struct slice lower(struct h2_block *b, struct slice s)
     if (!to)
         return SLICE("");
     for (size_t i = 0; i < s.n; i++)
-        to[i] = (char)(s.p[i] >= 'A' && s.p[i] <= 'Z' ? s.p[i] + 32 : s.p[i]);
+        to[i] = ascii_lower(s.p[i]);
     sbuf_commit(&b->text, s.n);
     return slice_make(to, s.n);
 }
@@ -343,14 +341,9 @@ static enum err add_fields(const struct head *h, struct h2_block *b)
     return ERR_OK;
 }
 
-static bool target_ok(struct slice t)
-{
-    return t.n > 0 && slice_printable(t, 0) == t.n && !memchr(t.p, ' ', t.n);
-}
-
 enum err h2_write_request(const struct head *h, struct h2_block *b)
 {
-    if (!is_token(h->method) || !target_ok(h->path) || !target_ok(h->authority))
+    if (!is_token(h->method) || !head_target_ok(h->path) || !head_target_ok(h->authority))
         return ERR_INVALID;
     add(b, SLICE(":method"), h->method, false);
     add(b, SLICE(":scheme"), SLICE("https"), false);

@@ -249,14 +249,14 @@ static void add_connection(const struct head *h, bool close, struct sbuf *out)
         sbuf_add_slice(out, SLICE("connection: close\r\n"));
 }
 
-static bool target_ok(struct slice t)
+bool head_target_ok(struct slice t)
 {
     return t.n > 0 && slice_printable(t, 0) == t.n && !memchr(t.p, ' ', t.n);
 }
 
 enum err head_write_request(const struct head *h, struct slice host, bool close, struct sbuf *out)
 {
-    if (!is_token(h->method) || !target_ok(h->path) || (host.n && !target_ok(host)))
+    if (!is_token(h->method) || !head_target_ok(h->path) || (host.n && !head_target_ok(host)))
         return ERR_INVALID;
     sbuf_add_slice(out, h->method);
     sbuf_addc(out, ' ');

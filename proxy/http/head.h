@@ -87,6 +87,7 @@ struct head {
 };
 
 #define HEAD_MAX_FIELDS 256
+#define TARGET_MAX 16384u
 
 enum field_id field_id(struct slice name);
 const char *field_name(enum field_id id);
@@ -118,5 +119,7 @@ enum err head_write_answer(const struct head *h, bool close, struct sbuf *out) N
 /** Is every byte a field-value byte (visible, space, tab, obs-text) with no edge whitespace? */
 bool field_value_ok(struct slice v);
 bool is_token(struct slice s);
+/** Printable ASCII without a space: what a request target, or a Host, is made of. */
+bool head_target_ok(struct slice t);
 
 #endif

@@ -25,6 +25,21 @@
 #define CONN_MAGIC MAGIC('c', 'o', 'n', 'n')
 #define BACK_MAGIC MAGIC('b', 'a', 'c', 'k')
 
+struct conn;
+
+/* A lease: an exchange's part of a connection. Over HTTP/1 there is one at a time, which lies in
+ * the connection. */
+struct back {
+    uint32_t magic;
+    struct conn *conn;
+    bool is_reused;
+    /* while a refused answer is swallowed */
+    struct stream *unwanted;
+    struct list in_discards;
+    struct deadline deadline;
+    size_t discarded;
+};
+
 struct conn {
     uint32_t magic;
     struct pool *pool;
@@ -42,18 +57,7 @@ struct conn {
     struct deadline deadline;
     const char *why;
     struct later_link later;
-};
-
-/* A lease: an exchange's part of a connection. */
-struct back {
-    uint32_t magic;
-    struct conn *conn;
-    bool is_reused;
-    /* while a refused answer is swallowed */
-    struct stream *unwanted;
-    struct list in_discards;
-    struct deadline deadline;
-    size_t discarded;
+    struct back own; /* the lease of one that speaks HTTP/1 */
 };
 
 struct back_wait {
@@ -196,12 +200,11 @@ static const struct pump_ops conn_ops = {
 
 static struct back *lease(struct conn *c, bool is_reused)
 {
-    struct back *b = mem_calloc(1, sizeof *b);
+    struct back *b = c->is_h2 ? mem_alloc(sizeof *b) : &c->own;
     if (!b)
         return NULL;
-    b->magic = BACK_MAGIC;
-    b->conn = c;
-    b->is_reused = is_reused;
+    CHECK(c->is_h2 || c->users == 0);
+    *b = (struct back){.magic = BACK_MAGIC, .conn = c, .is_reused = is_reused};
     list_init(&b->in_discards);
     leave_idle(c);
     link_set_idle(c->pump.link, false);
@@ -219,7 +222,8 @@ static struct conn *end_lease(struct back *b)
     deadline_clear(&b->deadline);
     c->users--;
     b->magic = 0;
-    mem_free(b);
+    if (c->is_h2)
+        mem_free(b);
     return c;
 }
 

@@ -252,6 +252,12 @@ class Alpn(H2Case):
             with contextlib.closing(self.lab.tunnel(alpn=offer)) as tunnel:
                 self.assertEqual(tunnel.tls.selected_alpn_protocol(), chosen, offer)
 
+    def test_the_provider_is_offered_http_1_only_where_that_is_wanted(self):
+        lab = Lab(accounts=1, cloud_args=("--h2",), conf={"upstream": {"http2": False}})
+        with contextlib.closing(lab):
+            self.assertStatus(lab.ask(token=ALICE), 200)
+            self.assertEqual([r["alpn"] for r in lab.cloud.log(VERTEX)], ["http/1.1"])
+
     def test_curl_of_both_kinds(self):
         for option, version in (("--http1.1", b"1.1"), ("--http2", b"2")):
             done = self.lab.curl(option, "-H", "Authorization: Bearer " + ALICE, "-d", BODY.decode(), "-w", "\n%{http_version}",

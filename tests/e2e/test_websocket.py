@@ -141,7 +141,7 @@ class Live(LiveCase):
         gone = self.open()
         self.talk(gone)
         gone.close()
-        until(lambda: not any(r["ended"] is None and r["aborted"] is None for r in self.cloud.log(VERTEX) if r["status"] == 101))
+        self.assertTrue(until(lambda: not any(r["ended"] is None and r["aborted"] is None for r in self.cloud.log(VERTEX) if r["status"] == 101)))
 
     def test_an_upgrade_elsewhere_is_no_upgrade(self):
         with contextlib.closing(self.lab.tunnel()) as tunnel:

@@ -7,32 +7,18 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A GET that would be a WebSocket, and, if it became one, a frame. */
-static void ask_for_websocket(struct wire *w)
-{
-    struct head h = {
-        .method = SLICE("GET"), .path = SLICE("/"), .authority = SLICE("h"), .is_websocket = true};
-    w->st = session_open(w->s);
-    CHECK(w->st != NULL);
-    w->heads = 0;
-    w->request_over = false;
-    w->st->sink = &wire_sink;
-    w->st->owner = w;
-    CHECK(stream_send_head(w->st, &h, false) == ERR_OK);
-    CHECK(stream_send_body(w->st, "early", 5, false) == ERR_PROTOCOL);
-    wire_flush(w);
-}
-
 static void hear(struct wire *w, const uint8_t *data, size_t size, unsigned how, bool whole)
 {
     unsigned seed = how;
     CHECK(wire_init(w, ROLE_CLIENT));
     w->credit = how & 8;
     w->reset_on_head = (how & 0x30) == 0x30;
-    if ((how & 0xc0) == 0xc0)
-        ask_for_websocket(w);
-    else
+    if ((how & 0xc0) == 0xc0) {
+        wire_ask_websocket(w);
+        CHECK(stream_send_body(w->st, "early", 5, false) == ERR_PROTOCOL);
+    } else {
         wire_ask(w, how & 1 ? "HEAD" : "GET");
+    }
     enum err e = ERR_OK;
     for (size_t at = 0; at < size && e == ERR_OK;) {
         seed = seed * 1664525u + 1013904223u;

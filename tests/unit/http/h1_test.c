@@ -1199,25 +1199,11 @@ static void who_did_not_ask_is_not_switched(void **state)
     }
 }
 
-static void ask_for_websocket(struct wire *w)
-{
-    struct head h = {
-        .method = SLICE("GET"), .path = SLICE("/"), .authority = SLICE("h"), .is_websocket = true};
-    w->st = session_open(w->s);
-    assert_non_null(w->st);
-    w->heads = 0;
-    w->request_over = false;
-    w->st->sink = &wire_sink;
-    w->st->owner = w;
-    assert_int_equal(stream_send_head(w->st, &h, false), ERR_OK);
-    wire_flush(w);
-}
-
 static void a_provider_may_switch(void **state)
 {
     struct wire w;
     assert_true(wire_init(&w, ROLE_CLIENT));
-    ask_for_websocket(&w);
+    wire_ask_websocket(&w);
     was_sent(&w, "GET / HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
     assert_int_equal(stream_send_body(w.st, "too early", 9, false), ERR_PROTOCOL);
     feeds(&w, "HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nfirst");
@@ -1239,7 +1225,7 @@ static void a_provider_that_does_not_switch_is_used_again(void **state)
     struct wire w;
     assert_true(wire_init(&w, ROLE_CLIENT));
     for (int i = 0; i < 2; i++) {
-        ask_for_websocket(&w);
+        wire_ask_websocket(&w);
         feeds(&w, "HTTP/1.1 103 Hints\r\n\r\n" OK200(LEN "2\r\n") "no");
         logged(&w, "[200 OK 1.1 keep 2; content-length: 2]no<end>(done)");
         assert_true(session_is_idle(w.s));
@@ -1261,7 +1247,7 @@ static void a_101_that_is_none_is_a_fault(void **state)
             struct wire w;
             assert_true(wire_init(&w, ROLE_CLIENT));
             if (asked)
-                ask_for_websocket(&w);
+                wire_ask_websocket(&w);
             else
                 wire_ask(&w, "GET");
             assert_int_equal(wire_feed(&w, slice_of(answers[i])), ERR_PROTOCOL);

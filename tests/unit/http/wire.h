@@ -228,18 +228,31 @@ static inline enum err wire_answer(struct wire *w, int status, const char *body)
     return e == ERR_OK && *body ? stream_send_body(w->st, body, strlen(body), true) : e;
 }
 
-/* Client role: opens, asks METHOD /, all of it. */
-static inline void wire_ask(struct wire *w, const char *method)
+/* Client role: opens, sends H. */
+static inline void wire_ask_head(struct wire *w, const struct head *h, bool end)
 {
-    struct head h = {.method = slice_of(method), .path = SLICE("/"), .authority = SLICE("h")};
     w->st = session_open(w->s);
     CHECK(w->st != NULL);
     w->heads = 0;
     w->request_over = false;
     w->st->sink = &wire_sink;
     w->st->owner = w;
-    CHECK(stream_send_head(w->st, &h, true) == ERR_OK);
+    CHECK(stream_send_head(w->st, h, end) == ERR_OK);
     wire_flush(w);
+}
+
+/* METHOD /, all of it. */
+static inline void wire_ask(struct wire *w, const char *method)
+{
+    struct head h = {.method = slice_of(method), .path = SLICE("/"), .authority = SLICE("h")};
+    wire_ask_head(w, &h, true);
+}
+
+static inline void wire_ask_websocket(struct wire *w)
+{
+    struct head h = {
+        .method = SLICE("GET"), .path = SLICE("/"), .authority = SLICE("h"), .is_websocket = true};
+    wire_ask_head(w, &h, false);
 }
 
 #endif

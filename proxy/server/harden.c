@@ -39,21 +39,31 @@ void tune_heap(void)
 }
 
 #define CROWD 1024u
-#define BETWEEN_MS 10000u
+#define SETTLE_MS 10000u
+
+bool crowd_left(struct crowd *c, uint64_t connections, uint64_t now_ms)
+{
+    if (connections > c->most)
+        c->most = connections;
+    if (c->most < CROWD || connections > c->most / 2) {
+        c->due_ms = 0;
+        return false;
+    }
+    if (c->due_ms == 0)
+        c->due_ms = now_ms + SETTLE_MS;
+    if (now_ms < c->due_ms)
+        return false;
+    *c = (struct crowd){.most = connections};
+    return true;
+}
 
 /* What a crowd of connections took lies in the middle of the heaps when it has left, where free()
  * gives nothing back. Looking through them holds up each worker for some tens of ms, so it is done
  * seldom, and not for what a thousand connections held. */
-void heap_follow(uint64_t connections, uint64_t now_ms)
+void heap_follow(struct crowd *c, uint64_t connections, uint64_t now_ms)
 {
-    static uint64_t most, again_at_ms;
-    if (connections > most)
-        most = connections;
-    if (most < CROWD || connections > most / 2 || now_ms < again_at_ms)
-        return;
-    malloc_trim(TRIM_KEEPS);
-    most = connections;
-    again_at_ms = now_ms + BETWEEN_MS;
+    if (crowd_left(c, connections, now_ms))
+        malloc_trim(TRIM_KEEPS);
 }
 
 void notify_supervisor(const char *state)

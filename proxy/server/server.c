@@ -357,7 +357,7 @@ static void on_poll(struct deadline *d)
     }
     if (now >= s->node_told_ms + NODE_MS && atomic_load(&s->state) == SERVER_RUNNING)
         tell_node(s, SLICE("running"));
-    heap_follow(atomic_load(&s->connections), now);
+    heap_follow(&s->crowd, atomic_load(&s->connections), now);
     notify_supervisor("WATCHDOG=1");
     log_flush();
     deadline_set(&s->loop->wheel, d, now + POLL_MS);

@@ -121,6 +121,11 @@ struct account_figures {
     uint64_t requests, limited, errors;
 };
 
+/* The most connections since memory was last given back, and when that is due again. */
+struct crowd {
+    uint64_t most, due_ms;
+};
+
 struct server {
     struct conf *conf;
     const char *conf_path;
@@ -163,6 +168,7 @@ struct server {
     size_t bad_rows;
     bool store_ok, is_other_store; /* other: what the snapshot came from was replaced */
     uint64_t node_told_ms;
+    struct crowd crowd;
     struct former *formers;
 };
 
@@ -182,9 +188,11 @@ void control_stop(struct server *s);
 void harden_process(void);
 void raise_descriptor_limit(void);
 void tune_heap(void);
-/** Gives memory back to the system some seconds after most of a crowd has left. Only main calls it.
- */
-void heap_follow(uint64_t connections, uint64_t now_ms);
+/** True once, ten seconds after half of a crowd has left: by then those who were leaving with them
+ * are gone, too, and who comes back at once finds the memory. */
+bool crowd_left(struct crowd *c, uint64_t connections, uint64_t now_ms);
+/** Gives memory back to the system when a crowd has left. Only main calls it. */
+void heap_follow(struct crowd *c, uint64_t connections, uint64_t now_ms);
 void notify_supervisor(const char *state);
 
 /* record.c, on main: figures of accounts from a batch */

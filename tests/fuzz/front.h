@@ -7,7 +7,9 @@
 #include "base/mem.h"
 #include "http/stream.h"
 
-#define FRONT_MAX 80 /* a piece has at most 32 */
+#define FRONT_PIECE 8192u
+/* Two pieces of the shortest request, which has 18 bytes. */
+#define FRONT_MAX (2 * FRONT_PIECE / 18)
 
 struct request {
     struct head head; /* in the arena */
@@ -20,13 +22,13 @@ struct front {
     struct session *s;
     struct outlet out;
     struct stream *st;
-    struct request got[FRONT_MAX];
     size_t count;
     size_t unflushed;
     bool is_over, is_connect;
     size_t used;      /* bytes that were fed */
     struct sbuf rest; /* behind a CONNECT: what the session had not used */
     enum err err;
+    struct request got[FRONT_MAX]; /* each is made when it begins */
 };
 
 static inline void front_put(struct outlet *o, const void *p, size_t n)
@@ -111,7 +113,7 @@ static const struct session_sink front_session = {
 static inline void front_init(struct front *f)
 {
     static const struct session_limits limits = {65536, 128};
-    memset(f, 0, sizeof *f);
+    memset(f, 0, offsetof(struct front, got));
     f->out = (struct outlet){.put = front_put, .readable = front_readable, .owner = f};
     sbuf_init(&f->rest, 1 << 20);
     f->s = h1_create(ROLE_SERVER, &limits, &f->out, &front_session, f);
@@ -146,14 +148,15 @@ static inline void front_settle(struct front *f)
     }
 }
 
-/* Feeds all, in pieces that SEED makes (0: one piece), each in memory of exactly its size. */
+/* Feeds all, in pieces that SEED makes (0: as large as they may be), each in memory of exactly its
+ * size. */
 static inline void front_feed(struct front *f, const uint8_t *p, size_t n, unsigned seed)
 {
     bool is_cut = seed != 0;
     while (f->used < n && !f->is_over && !f->is_connect && f->err == ERR_OK &&
-           f->count < FRONT_MAX - 40) {
+           f->count < FRONT_MAX / 2) {
         seed = seed * 1664525u + 1013904223u;
-        size_t take = is_cut ? (seed >> 16) % 17 + 1 : n;
+        size_t take = is_cut ? (seed >> 16) % 17 + 1 : FRONT_PIECE;
         take = take < n - f->used ? take : n - f->used;
         char *exact = mem_dupn(p + f->used, take);
         CHECK(exact);

@@ -562,3 +562,15 @@ class LabCase(unittest.TestCase):
             self.assertIn(word, message)
         self.assertNotIn(b"ya29.", response.raw)
         return message
+
+
+class ShimCase(LabCase):
+    """Daemons that preload() the shim: no test leaves it set."""
+
+    def setUp(self):
+        shim.reset()
+        super().setUp()
+
+    def tearDown(self):
+        shim.reset()
+        super().tearDown()

@@ -4,9 +4,9 @@ import contextlib
 import itertools
 import json
 import socket
-import threading
 
 import client
+import servers
 from harness import ALICE, BODY, BOB, CLAUDE, CLAUDE_BODY, CLAUDE_KEY, GEMINI, GEMINI_PATH, GENERATE, OAUTH, VERTEX, Lab, LabCase
 
 RAW = ALICE.encode()
@@ -306,34 +306,17 @@ class Unknown(Case):
         self.assertEqual(len(self.arrived()), 1)
 
 
-class Web:
+class Web(servers.Server):
     """An http:// origin that keeps what it was sent."""
 
     def __init__(self):
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.port = self.server.getsockname()[1]
         self.heads = []
-        threading.Thread(target=self.run, daemon=True).start()
+        super().__init__()
 
-    def run(self):
-        while True:
-            try:
-                conn, _ = self.server.accept()
-            except OSError:
-                return
-            with conn, contextlib.suppress(OSError):
-                conn.settimeout(5)
-                head = b""
-                while b"\r\n\r\n" not in head:
-                    data = conn.recv(65536)
-                    if not data:
-                        break
-                    head += data
-                self.heads.append(head)
-                conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-
-    def close(self):
-        self.server.close()
+    def serve(self, conn):
+        conn.settimeout(5)
+        self.heads.append(servers.read_head(conn))
+        conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
 
 class InClear(LabCase):

@@ -9,36 +9,8 @@ import threading
 
 import answers
 import client
+import servers
 from harness import ALICE, BODY, VERTEX, Lab, LabCase, free_port, until
-
-
-class Echo:
-    """A TCP server that returns what it gets and its end, and counts connections."""
-
-    def __init__(self):
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.port = self.server.getsockname()[1]
-        self.accepted = 0
-        threading.Thread(target=self.run, daemon=True).start()
-
-    def run(self):
-        while True:
-            try:
-                conn, _ = self.server.accept()
-            except OSError:
-                return
-            self.accepted += 1
-            threading.Thread(target=self.echo, args=(conn,), daemon=True).start()
-
-    @staticmethod
-    def echo(conn):
-        with conn, contextlib.suppress(OSError):
-            while data := conn.recv(65536):
-                conn.sendall(data)
-            conn.shutdown(socket.SHUT_WR)
-
-    def close(self):
-        self.server.close()
 
 
 class Styles(LabCase):
@@ -118,7 +90,7 @@ class ProxyAuth(LabCase):
 class Tunnels(LabCase):
     @classmethod
     def setUpClass(cls):
-        cls.echo = Echo()
+        cls.echo = servers.Echo()
         cls.lab = Lab(accounts=1, claude=False, connect_to=[f"echo.test:443:127.0.0.1:{cls.echo.port}",
                                                             f"dead.test:443:127.0.0.1:{free_port()}"])
 
@@ -204,56 +176,29 @@ class Deny(LabCase):
         self.assertStatus(self.lab.ask(token=ALICE), 200)
 
 
-class Parent:
+class Parent(servers.Server):
     """A company proxy: CONNECT with a login, then bytes.  Slow on purpose: its answer comes in three pieces."""
 
     LOGIN = "corp:p@ss"
 
     def __init__(self):
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.port = self.server.getsockname()[1]
         self.asked = []
         self.refuse = False
-        threading.Thread(target=self.run, daemon=True).start()
-
-    def run(self):
-        while True:
-            try:
-                conn, _ = self.server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(conn,), daemon=True).start()
+        super().__init__()
 
     def serve(self, conn):
-        with conn, contextlib.suppress(OSError):
-            head = b""
-            while b"\r\n\r\n" not in head:
-                head += conn.recv(4096)
-            lines = head.decode().split("\r\n")
-            self.asked.append(lines[0])
-            wanted = "Proxy-Authorization: Basic " + base64.b64encode(self.LOGIN.encode()).decode()
-            if self.refuse or wanted not in lines:
-                conn.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
-                return
-            host, port = lines[0].split()[1].rsplit(":", 1)
-            with socket.create_connection((host, int(port))) as target:
-                for piece in (b"HTTP/1.1 200 Fi", b"ne\r\nVia: corp\r\n\r", b"\n"):
-                    conn.sendall(piece)
-                    threading.Event().wait(0.02)
-                back = threading.Thread(target=Parent.copy, args=(target, conn), daemon=True)
-                back.start()
-                Parent.copy(conn, target)
-                back.join(10)
-
-    @staticmethod
-    def copy(a, b):
-        with contextlib.suppress(OSError):
-            while data := a.recv(65536):
-                b.sendall(data)
-            b.shutdown(socket.SHUT_WR)
-
-    def close(self):
-        self.server.close()
+        lines = servers.read_head(conn).decode().split("\r\n")
+        self.asked.append(lines[0])
+        wanted = "Proxy-Authorization: Basic " + base64.b64encode(self.LOGIN.encode()).decode()
+        if self.refuse or wanted not in lines:
+            conn.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            return
+        host, port = lines[0].split()[1].rsplit(":", 1)
+        with socket.create_connection((host, int(port))) as target:
+            for piece in (b"HTTP/1.1 200 Fi", b"ne\r\nVia: corp\r\n\r", b"\n"):
+                conn.sendall(piece)
+                threading.Event().wait(0.02)
+            servers.join(conn, target)
 
 
 class BehindParent(LabCase):

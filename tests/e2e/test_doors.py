@@ -11,7 +11,7 @@ import time
 import answers
 import client
 from harness import ALICE, BODY, GEMINI, GEMINI_PATH, GENERATE, OAUTH, VERTEX, Lab, LabCase, free_port, until
-from test_connect import Echo
+from servers import Echo
 from vectors import FOLLOW, VECTORS
 
 WANTED = answers.expected("gemini", "gemini-2.5-pro", BODY)

@@ -9,7 +9,7 @@ import time
 
 import client
 from fakedns import FakeDns
-from harness import (ALICE, BODY, GEMINI, GEMINI_PATH, GENERATE, OAUTH, STREAM, VERTEX, Lab, LabCase, email, preload, shim, until)
+from harness import (ALICE, BODY, GEMINI, GEMINI_PATH, GENERATE, OAUTH, STREAM, VERTEX, Lab, LabCase, ShimCase, email, preload, shim, until)
 
 BEARER = [("authorization", "Bearer " + ALICE)]
 
@@ -176,19 +176,11 @@ class DeadServer(LabCase):
         self.assertStatus(self.lab.ask(token=ALICE), 200)
 
 
-class Tokens(LabCase):
+class Tokens(ShimCase):
     """The token endpoint out of order."""
 
     LAB = {"accounts": 2, "claude": False, "conf": {"oauth": {"timeout": 2}}, "env": preload()}
     FRESH = True
-
-    def setUp(self):
-        shim.reset()
-        super().setUp()
-
-    def tearDown(self):
-        shim.reset()
-        super().tearDown()
 
     def assertNothingInjected(self):
         for request in self.cloud.log(VERTEX):
@@ -267,20 +259,18 @@ class Tokens(LabCase):
         self.assertLess(len(self.cloud.log(OAUTH)), 10)
 
 
-class Clock(LabCase):
+class Clock(ShimCase):
     """The wall clock jumps.  The cloud's jumps along, or does not."""
 
     LAB = {"accounts": 2, "claude": False, "env": preload()}
     FRESH = True
 
     def setUp(self):
-        shim.reset()
         super().setUp()
         for _ in range(20):
             self.assertStatus(self.lab.ask(token=ALICE), 200)
 
     def tearDown(self):
-        shim.reset()
         self.cloud.config(skew=0)
         super().tearDown()
 

@@ -6,7 +6,7 @@ import ssl
 
 import client
 from harness import ALICE, BODY, CLAUDE, GEMINI, GENERATE, VERTEX, Lab, LabCase
-from test_connect import Echo
+from servers import Echo
 from vectors import AUTH, BASE, CONNECTS, HOST, SIZED
 
 FOLLOW = b"GET /ca.pem HTTP/1.1\r\nHost: x\r\n\r\n"

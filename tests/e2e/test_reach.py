@@ -1,10 +1,10 @@
 """No way into the inner network: not by a tunnel, not by an http:// request, not by a provider's name."""
 import contextlib
 import socket
-import threading
 
 import client
 from fakedns import FakeDns
+import servers
 from harness import ALICE, GEMINI, GEMINI_PATH, VERTEX, Lab, LabCase, free_port, until
 
 GOOD = "127.0.0.2"  # plays the outer world: allow_networks opens it and nothing else
@@ -28,32 +28,22 @@ LED = {"loop.test": ["127.0.0.1"], "loop3.test": ["127.3.3.3"], "mapped.test": [
        "alias.test": "loop.test", "alias2.test": "alias.test", "alias6.test": "six.test", "alias.meta.test": "link.test", "alias-localhost.test": "localhost", "localhost": ["127.0.0.1"], "metadata.google.internal": ["169.254.169.254"], "xn--bcher-kva.test": ["127.0.0.1"]}
 
 
-class Canary:
+class Canary(servers.Server):
     """Listens on every address of this machine, and says on which it was reached."""
 
     def __init__(self):
-        try:
-            self.server = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
-        except OSError:
-            self.server = socket.create_server(("0.0.0.0", 0))
-        self.port = self.server.getsockname()[1]
         self.hits = []
-        threading.Thread(target=self.run, daemon=True).start()
+        try:
+            server = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+        except OSError:
+            server = socket.create_server(("0.0.0.0", 0))
+        super().__init__(server)
 
-    def run(self):
-        while True:
-            try:
-                conn, _ = self.server.accept()
-            except OSError:
-                return
-            with conn, contextlib.suppress(OSError):
-                self.hits.append(conn.getsockname()[0].removeprefix("::ffff:"))
-                conn.settimeout(2)
-                if conn.recv(4096):
-                    conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncanary")
-
-    def close(self):
-        self.server.close()
+    def serve(self, conn):
+        self.hits.append(conn.getsockname()[0].removeprefix("::ffff:"))
+        conn.settimeout(2)
+        if conn.recv(4096):
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncanary")
 
 
 class Case(LabCase):

@@ -11,7 +11,7 @@ import time
 
 import client
 import pki
-from harness import ALICE, BODY, CONSOLE, GENERATE, LabCase, clean_env, preload, shim, until
+from harness import ALICE, BODY, CONSOLE, GENERATE, LabCase, ShimCase, clean_env, preload, shim, until
 
 BEARER = [("authorization", "Bearer " + ALICE)]
 LATE_S = 0.05  # no request waits longer for SQLite
@@ -89,17 +89,9 @@ def timed(test):
     return run
 
 
-class Faults(LabCase):
+class Faults(ShimCase):
     LAB = {"accounts": 2, "claude": False, "env": preload()}
     FRESH = True
-
-    def setUp(self):
-        shim.reset()
-        super().setUp()
-
-    def tearDown(self):
-        shim.reset()
-        super().tearDown()
 
     @contextlib.contextmanager
     def unhurt(self, seconds=0.0):

@@ -1,17 +1,16 @@
 """Providers and token endpoints with certificates and protocols that must not be trusted."""
-import contextlib
 import datetime
 import os
 import socket
 import ssl
 import subprocess
-import threading
 
 import pki
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+import servers
 from harness import ALICE, DAEMON, GENERATE, OAUTH, Lab, LabCase, clean_env, shared_keys, until
 
 DAY = datetime.timedelta(days=1)
@@ -32,35 +31,21 @@ def certificate(ca, names, *, cn="provider", begin=-1, end=20, uses=(ExtendedKey
     return builder.sign(ca[1] if ca else key, hashes.SHA256()), key
 
 
-class Server(threading.Thread):
+class Silent(servers.Server):
     """One TLS port that never answers; received is what came after a handshake."""
 
     def __init__(self, path, change=None):
-        super().__init__(daemon=True)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(path)
         if change:
             change(self.context)
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.port = self.server.getsockname()[1]
-        self.accepted = 0
         self.received = b""
-        self.start()
+        super().__init__()
 
-    def run(self):
-        while True:
-            try:
-                sock, _ = self.server.accept()
-            except OSError:
-                return
-            self.accepted += 1
-            sock.settimeout(3)
-            try:
-                with self.context.wrap_socket(sock, server_side=True) as tls:
-                    self.received += tls.recv(65536)
-            except OSError:
-                pass
-            sock.close()
+    def serve(self, conn):
+        conn.settimeout(3)
+        with self.context.wrap_socket(conn, server_side=True) as tls:
+            self.received += tls.recv(65536)
 
 
 def only(low, high):
@@ -70,36 +55,16 @@ def only(low, high):
     return change
 
 
-class Door(threading.Thread):
+class Door(servers.Server):
     """A port that leads to another one, which may change."""
 
     def __init__(self):
-        super().__init__(daemon=True)
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.port = self.server.getsockname()[1]
         self.leads_to = 0
-        self.start()
+        super().__init__()
 
-    def run(self):
-        while True:
-            try:
-                near, _ = self.server.accept()
-                far = socket.create_connection(("127.0.0.1", self.leads_to), timeout=5)
-            except OSError:
-                return
-            for pair in ((near, far), (far, near)):
-                threading.Thread(target=self.copy, args=pair, daemon=True).start()
-
-    @staticmethod
-    def copy(a, b):
-        with contextlib.suppress(OSError):
-            while data := a.recv(65536):
-                b.sendall(data)
-        with contextlib.suppress(OSError):
-            b.shutdown(socket.SHUT_WR)
-
-    def close(self):
-        self.server.close()
+    def serve(self, conn):
+        with socket.create_connection(("127.0.0.1", self.leads_to), timeout=5) as far:
+            servers.join(conn, far)
 
 
 def weak(context):
@@ -149,7 +114,7 @@ class TlsCase(LabCase):
 
     @classmethod
     def servers(cls, host_of):
-        """Starts one server for each kind; returns {kind: (host, Server)} and writes the bundle of roots."""
+        """Starts one server for each kind; returns {kind: (host, Silent)} and writes the bundle of roots."""
         lab = cls.lab
         bundle, trusted, stranger = authorities()
         roots = lab.path("roots.pem")
@@ -161,7 +126,7 @@ class TlsCase(LabCase):
             (cert, key), change = kinds(host, trusted, stranger)[kind]
             path = lab.path(f"server-{number}.pem")
             pki.write_private(path, pki.pem_key(key) + pki.pem_cert(cert))
-            found[kind] = (host, Server(path, change))
+            found[kind] = (host, Silent(path, change))
         lab.sections["upstream"]["ca_file"] = roots
         cls.trusted = trusted
         return found
@@ -179,7 +144,7 @@ class Providers(TlsCase):
         path = cls.lab.path("server-good.pem")
         cert, key = certificate(cls.trusted, [cls.good], uses=())
         pki.write_private(path, pki.pem_key(key) + pki.pem_cert(cert))
-        cls.right = Server(path)
+        cls.right = Silent(path)
         entries = [f"{host}:443:127.0.0.1:{server.port}" for host, server in [*cls.found.values(), (cls.good, cls.right)]]
         cls.lab.sections["upstream"]["connect_to"] = entries + cls.lab.connect_to
         cls.lab.sections["upstream"]["read_timeout"] = 2

@@ -60,7 +60,7 @@ packages_for() { # build | run | demo | test | fuzz | bench
   build) echo "$build" ;;
   run) echo "$build $run" ;;
   demo) echo "$build $run python3-cryptography" ;;
-  test) echo "$build $run python3-cryptography python3-h2 libcmocka-dev clang clang-format clang-tidy cppcheck shellcheck mandoc
+  test) echo "$build $run python3-cryptography python3-h2 python3-google-auth python3-requests libcmocka-dev clang clang-format clang-tidy cppcheck shellcheck mandoc
     sqlite3 git zsh fish nghttp2-client procps valgrind binutils libhttp-parser-dev" ;;
   fuzz) echo "$build $run python3-cryptography clang llvm libhttp-parser-dev" ;;
   bench) echo "nginx-light haproxy squid-openssl strace procps" ;;

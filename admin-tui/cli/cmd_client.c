@@ -10,6 +10,7 @@
 #include "cli/pools.h"
 #include "cli/quantity.h"
 #include "cli/rows.h"
+#include "keys/assertion.h"
 #include "store/client.h"
 
 #include <openssl/evp.h>
@@ -469,20 +470,22 @@ static enum err sa_change(struct cli *c, void *arg, struct errmsg *msg)
 
 static void sa_print(struct cli *c, struct sa *sa)
 {
-    char email[160];
-    snprintf(email, sizeof email, "%.64s@credswap.iam.gserviceaccount.com", sa->name.p);
+    struct sbuf email;
+    sbuf_init(&email, VIRTUAL_EMAIL_MAX);
+    virtual_email_add(&email, sa->name);
     cJSON *o = json_object();
     json_z(o, "type", "service_account");
-    json_z(o, "project_id", "credswap");
+    json_z(o, "project_id", VIRTUAL_PROJECT);
     json_z(o, "private_key_id", sa->key_id);
     json_z(o, "private_key", sbuf_z(&sa->private_pem));
-    json_z(o, "client_email", email);
+    json_z(o, "client_email", sbuf_z(&email));
     json_z(o, "client_id", "0");
     json_z(o, "auth_uri", "https://accounts.google.com/o/oauth2/auth");
     json_z(o, "token_uri", "https://oauth2.googleapis.com/token");
     json_z(o, "universe_domain", "googleapis.com");
     json_print(c->out, o);
     cJSON_Delete(o);
+    sbuf_finish(&email);
 }
 
 static int run_service_account(struct cli *c)

@@ -179,8 +179,9 @@ static void fill_decision(cJSON *o, const struct policy *p, const struct snapsho
     char target[HOST_MAX + 10];
     json_text(o, "host", authority_host(a));
     json_int(o, "port", a->port);
-    json_z(o, "verdict", verdicts[d.verdict]);
-    json_z(o, "reason", d.reason);
+    bool is_ours = policy_answers_tokens(p, s, a, &d);
+    json_z(o, "verdict", is_ours ? "answer" : verdicts[d.verdict]);
+    json_z(o, "reason", is_ours ? "virtual_accounts" : d.reason);
     json_text(o, "rule", d.rule ? d.rule->pattern : (struct slice){NULL, 0});
     json_z(o, "api", d.rule && d.rule->api ? api_name(d.rule->api) : NULL);
     json_z(o, "dialled_as", to ? authority_print(&to->to, target, sizeof target) : NULL);

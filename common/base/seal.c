@@ -27,7 +27,9 @@ struct master_key {
     unsigned char seal_key[32];
     /* HMAC as two hashes that have eaten their padded key already: half the work for each
      * placeholder, and no OpenSSL object is made for a request. */
-    EVP_MD_CTX *inner, *outer;
+    struct mac {
+        EVP_MD_CTX *inner, *outer;
+    } placeholders, passes;
 };
 
 void random_bytes(void *p, size_t n)
@@ -74,6 +76,24 @@ static EVP_MD_CTX *keyed(const unsigned char key[32], unsigned char pad)
     return ctx;
 }
 
+static bool mac_init(struct mac *m, struct slice master, const char *label)
+{
+    unsigned char key[32];
+    bool ok = derive(master, label, key, sizeof key);
+    if (ok) {
+        m->inner = keyed(key, 0x36);
+        m->outer = keyed(key, 0x5c);
+    }
+    mem_wipe(key, sizeof key);
+    return m->inner && m->outer;
+}
+
+static void mac_finish(struct mac *m)
+{
+    EVP_MD_CTX_free(m->inner);
+    EVP_MD_CTX_free(m->outer);
+}
+
 enum err master_key_new(struct slice bytes, struct master_key **ret)
 {
     if (bytes.n != MASTER_KEY_SIZE)
@@ -82,15 +102,8 @@ enum err master_key_new(struct slice bytes, struct master_key **ret)
     if (!k)
         return ERR_NOMEM;
     atomic_init(&k->refs, 1);
-    unsigned char hash_key[32];
-    bool ok = derive(bytes, "seal", k->seal_key, sizeof k->seal_key) &&
-              derive(bytes, "placeholder", hash_key, sizeof hash_key);
-    if (ok) {
-        k->inner = keyed(hash_key, 0x36);
-        k->outer = keyed(hash_key, 0x5c);
-    }
-    mem_wipe(hash_key, sizeof hash_key);
-    if (!k->inner || !k->outer) {
+    if (!derive(bytes, "seal", k->seal_key, sizeof k->seal_key) ||
+        !mac_init(&k->placeholders, bytes, "placeholder") || !mac_init(&k->passes, bytes, "pass")) {
         master_key_unref(&k);
         return ERR_CRYPTO;
     }
@@ -111,8 +124,8 @@ void master_key_unref(struct master_key **kp)
     *kp = NULL;
     if (!k || atomic_fetch_sub(&k->refs, 1) != 1)
         return;
-    EVP_MD_CTX_free(k->inner);
-    EVP_MD_CTX_free(k->outer);
+    mac_finish(&k->placeholders);
+    mac_finish(&k->passes);
     mem_wipe(k, sizeof *k);
     mem_free(k);
 }
@@ -248,18 +261,27 @@ static EVP_MD_CTX *thread_ctx(void)
     return mine;
 }
 
-enum err placeholder_hash(const struct master_key *k, struct slice placeholder,
-                          unsigned char ret[HMAC_SIZE])
+static enum err mac_of(const struct mac *m, struct slice bytes, unsigned char ret[HMAC_SIZE])
 {
     EVP_MD_CTX *work = thread_ctx();
     if (!work)
         return ERR_NOMEM;
     unsigned char mid[32];
     unsigned n = 0;
-    bool ok = EVP_MD_CTX_copy_ex(work, k->inner) == 1 &&
-              EVP_DigestUpdate(work, placeholder.p, placeholder.n) == 1 &&
-              EVP_DigestFinal_ex(work, mid, &n) == 1 && EVP_MD_CTX_copy_ex(work, k->outer) == 1 &&
-              EVP_DigestUpdate(work, mid, sizeof mid) == 1 &&
-              EVP_DigestFinal_ex(work, ret, &n) == 1;
+    bool ok =
+        EVP_MD_CTX_copy_ex(work, m->inner) == 1 && EVP_DigestUpdate(work, bytes.p, bytes.n) == 1 &&
+        EVP_DigestFinal_ex(work, mid, &n) == 1 && EVP_MD_CTX_copy_ex(work, m->outer) == 1 &&
+        EVP_DigestUpdate(work, mid, sizeof mid) == 1 && EVP_DigestFinal_ex(work, ret, &n) == 1;
     return ok ? ERR_OK : ERR_CRYPTO;
+}
+
+enum err placeholder_hash(const struct master_key *k, struct slice placeholder,
+                          unsigned char ret[HMAC_SIZE])
+{
+    return mac_of(&k->placeholders, placeholder, ret);
+}
+
+enum err pass_mac(const struct master_key *k, struct slice bytes, unsigned char ret[HMAC_SIZE])
+{
+    return mac_of(&k->passes, bytes, ret);
 }

@@ -12,8 +12,8 @@
 struct master_key;
 
 void master_key_unref(struct master_key **k);
-/** From exactly 32 bytes: derives (HKDF-SHA256, RFC 5869) one key for sealing and one for
- * placeholder hashes. */
+/** From exactly 32 bytes: derives (HKDF-SHA256, RFC 5869) one key for sealing, one for placeholder
+ * hashes and one for passes. */
 enum err master_key_new(struct slice bytes, struct master_key **ret) NODISCARD;
 /** Reads a file of exactly 32 bytes that only its owner may read (mode 0600 or stricter), else
  * ERR_PERMISSION, ERR_NOT_FOUND, ERR_INVALID with a sentence. */
@@ -36,6 +36,11 @@ enum err unseal(const struct master_key *k, const struct seal_place *at, struct 
 /** The keyed hash under which a placeholder is stored: HMAC-SHA256. Thread: any. */
 enum err placeholder_hash(const struct master_key *k, struct slice placeholder,
                           unsigned char ret[HMAC_SIZE]) NODISCARD;
+
+/** What makes a pass (a short-lived placeholder) ours: HMAC-SHA256 under a key of its own. Thread:
+ * any. */
+enum err pass_mac(const struct master_key *k, struct slice bytes,
+                  unsigned char ret[HMAC_SIZE]) NODISCARD;
 
 /** Fills P with N random bytes; aborts when the system has none. */
 void random_bytes(void *p, size_t n);

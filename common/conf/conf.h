@@ -20,6 +20,7 @@ struct conf_list {
 struct conf {
     struct {
         struct conf_list proxy, proxy_tls; /* "host:port" */
+        struct conf_list proxy_protocol;   /* "private", "any" or CIDRs */
         char *admin, *socket, *advertise;
     } listen;
     struct {
@@ -55,6 +56,7 @@ struct conf {
         struct conf_list ports;   /* decimal */
         struct conf_list swap_domains, deny_networks, allow_networks;
         char *proxy_auth; /* off, optional, required */
+        bool virtual_accounts, metadata_server;
     } policy;
     struct {
         int64_t connections, connections_per_client, header_bytes, header_count, header_timeout,

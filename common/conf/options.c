@@ -36,6 +36,9 @@ static const struct conf_option options[] = {
          "HTTP proxy: CONNECT, absolute-form http://, its own pages"),
     LIST(listen, proxy_tls, check_listen, "",
          "the same inside TLS (HTTPS_PROXY=https://...), certificate from our CA"),
+    LIST(listen, proxy_protocol, check_clients, "",
+         "balancers that say whom they speak for (PROXY protocol v1, v2) and must: CIDRs, "
+         "\"private\" or \"any\"; empty: none"),
     STR(listen, admin, check_listen_or_empty, "127.0.0.1:9180",
         "/healthz /readyz /status /metrics; empty: none"),
     STR(listen, socket, NULL, "data/run/credswap.sock",
@@ -92,6 +95,11 @@ static const struct conf_option options[] = {
          "never dialled, in every spelling, after resolving; \"private\" is every special network"),
     LIST(policy, allow_networks, check_allow_network, "", "exceptions to deny_networks, CIDR"),
     STR(policy, proxy_auth, check_proxy_auth, "optional", "off, optional or required"),
+    BOOL(policy, virtual_accounts, "true",
+         "answer the token endpoint for clients with a service-account file; its hosts are "
+         "intercepted while there is one"),
+    BOOL(policy, metadata_server, "false",
+         "answer Google's metadata server (its token, too) for clients with proxy credentials"),
 
     INT(limits, connections, 1, 10000000, "", "20000", "client connections"),
     INT(limits, connections_per_client, 1, 10000000, "", "512", "of them from one address"),

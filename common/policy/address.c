@@ -142,13 +142,22 @@ bool networks_have(const struct networks *n, const struct plain_address *a)
     return in(n->v, n->n, a);
 }
 
-bool policy_may_connect(const struct policy *p, const struct sockaddr *sa)
+static bool is_among(const struct networks *n, const struct sockaddr *sa)
 {
     struct plain_address a = plain_address(sa);
     if (a.family == 0)
         return false;
-    return p->clients.has_any || (p->clients.has_private && is_private_client(&a)) ||
-           networks_have(&p->clients, &a);
+    return n->has_any || (n->has_private && is_private_client(&a)) || networks_have(n, &a);
+}
+
+bool policy_may_connect(const struct policy *p, const struct sockaddr *sa)
+{
+    return is_among(&p->clients, sa);
+}
+
+bool policy_is_balancer(const struct policy *p, const struct sockaddr *sa)
+{
+    return is_among(&p->balancers, sa);
 }
 
 static bool is_self(const struct policy *p, const struct plain_address *a)

@@ -19,6 +19,7 @@ void policy_destroy(struct policy *p)
     mem_free(p->clients.v);
     mem_free(p->deny.v);
     mem_free(p->allow.v);
+    mem_free(p->balancers.v);
     mem_free(p->self);
     mem_free(p->ports);
     mem_free(p->swap_domains);
@@ -28,7 +29,7 @@ void policy_destroy(struct policy *p)
 
 static enum err bad(struct errmsg *msg, const char *key, const char *value)
 {
-    return err_set(msg, ERR_CONFIG, "policy.%s: bad value '%s'", key, value);
+    return err_set(msg, ERR_CONFIG, "%s: bad value '%s'", key, value);
 }
 
 static enum err take_networks(const struct conf_list *l, const char *key, struct networks *ret,
@@ -58,7 +59,7 @@ static enum err take_ports(const struct conf_list *l, struct policy *p, struct e
         return err_set(msg, ERR_NOMEM, "out of memory");
     for (size_t i = 0; i < l->n; i++)
         if (!address_port(slice_of(l->v[i]), &p->ports[p->port_count++]))
-            return bad(msg, "ports", l->v[i]);
+            return bad(msg, "policy.ports", l->v[i]);
     return ERR_OK;
 }
 
@@ -158,11 +159,13 @@ enum err policy_create(const struct conf *c, struct policy **ret, struct errmsg 
     struct policy *p = mem_calloc(1, sizeof *p);
     if (!p)
         return err_set(msg, ERR_NOMEM, "out of memory");
-    enum err e = take_networks(&c->policy.clients, "clients", &p->clients, msg);
+    enum err e = take_networks(&c->policy.clients, "policy.clients", &p->clients, msg);
     if (!e)
-        e = take_networks(&c->policy.deny_networks, "deny_networks", &p->deny, msg);
+        e = take_networks(&c->policy.deny_networks, "policy.deny_networks", &p->deny, msg);
     if (!e)
-        e = take_networks(&c->policy.allow_networks, "allow_networks", &p->allow, msg);
+        e = take_networks(&c->policy.allow_networks, "policy.allow_networks", &p->allow, msg);
+    if (!e)
+        e = take_networks(&c->listen.proxy_protocol, "listen.proxy_protocol", &p->balancers, msg);
     if (!e)
         e = take_ports(&c->policy.ports, p, msg);
     if (!e)
@@ -174,6 +177,7 @@ enum err policy_create(const struct conf *c, struct policy **ret, struct errmsg 
         return e;
     }
     p->fallback = fallback_of(c);
+    p->answers_tokens = c->policy.virtual_accounts;
     *ret = p;
     return ERR_OK;
 }
@@ -299,6 +303,16 @@ struct decision policy_decide(const struct policy *p, const struct snapshot *s,
         if (rule_matches(s->rules[i].pattern, host))
             return decide_rule(p, &s->rules[i], a);
     return (struct decision){p->fallback, NULL, "default"};
+}
+
+bool policy_answers_tokens(const struct policy *p, const struct snapshot *s,
+                           const struct authority *a, const struct decision *d)
+{
+    struct slice host = authority_host(a);
+    bool is_refused = d->verdict == VERDICT_DENY && strcmp(d->reason, "default") != 0;
+    return p->answers_tokens && s->virtual_count && d->verdict != VERDICT_SWAP && !is_refused &&
+           a->port == 443 && policy_is_swap_domain(p, host) &&
+           (slice_eq(host, SLICE(TOKEN_HOST)) || slice_eq(host, SLICE(TOKEN_HOST_OLD)));
 }
 
 const struct connect_to *policy_connect_to(const struct policy *p, const struct authority *a)

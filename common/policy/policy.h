@@ -52,6 +52,14 @@ struct decision {
  * literal address is checked here too. */
 struct decision policy_decide(const struct policy *p, const struct snapshot *s,
                               const struct authority *a);
+/* Google's token endpoint, by its two names. */
+#define TOKEN_HOST "oauth2.googleapis.com"
+#define TOKEN_HOST_OLD "www.googleapis.com"
+/** Is A a host at which we answer for virtual service accounts? Only while a client has one and
+ * policy.virtual_accounts is on; not on a host that a rule swaps or denies. D is policy_decide's;
+ * with VERDICT_TUNNEL what is not ours to answer may be passed on, untouched. */
+bool policy_answers_tokens(const struct policy *p, const struct snapshot *s,
+                           const struct authority *a, const struct decision *d);
 /** True when HOST is one of swap_domains or below one. */
 bool policy_is_swap_domain(const struct policy *p, struct slice host);
 /** True when PATTERN ("host", "*.x", "*-x", "*") matches HOST (both lower case). */
@@ -63,6 +71,8 @@ bool rule_matches(struct slice pattern, struct slice host);
 bool policy_may_dial(const struct policy *p, const struct sockaddr *sa);
 /** May this peer connect to us at all (policy.clients)? */
 bool policy_may_connect(const struct policy *p, const struct sockaddr *sa);
+/** Must this peer say by the PROXY protocol for whom it speaks (listen.proxy_protocol)? */
+bool policy_is_balancer(const struct policy *p, const struct sockaddr *sa);
 enum err policy_add_self(struct policy *p,
                          const struct sockaddr *sa) NODISCARD; /* before threads start */
 

@@ -28,7 +28,7 @@ struct networks {
 };
 
 struct policy {
-    struct networks clients, deny, allow;
+    struct networks clients, deny, allow, balancers;
     struct plain_address *self;
     size_t self_count;
     uint16_t *ports;
@@ -38,6 +38,7 @@ struct policy {
     struct connect_rule *connect;
     size_t connect_count;
     enum verdict fallback; /* for hosts without a rule */
+    bool answers_tokens;   /* policy.virtual_accounts */
 };
 
 struct plain_address plain_address(const struct sockaddr *sa);

@@ -276,6 +276,7 @@ static enum err client_hash(struct loader *l, struct query *q, int col, size_t c
     if (hash.n != HMAC_SIZE)
         return col_is_null(q, col) ? ERR_OK : bad_row(l);
     memcpy(l->snap->hashes[client], hash.p, HMAC_SIZE);
+    l->clients[client].placeholder_hash = l->snap->hashes[client];
     uint64_t at;
     memcpy(&at, hash.p, sizeof at);
     while (l->snap->slots[at & l->snap->slot_mask])
@@ -313,6 +314,7 @@ static enum err client_row(struct query *q, void *arg)
         return bad_row(l);
     size_t at = l->snap->pub.client_count++;
     l->clients[at] = c;
+    l->snap->pub.virtual_count += c.sa_key_id.n && c.sa_public_key.n;
     return client_hash(l, q, 11, at);
 }
 

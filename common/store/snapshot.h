@@ -80,6 +80,7 @@ struct snap_client {
     const struct slice *models;  /* allowed patterns; none: all */
     size_t model_count;
     struct slice sa_key_id, sa_public_key; /* virtual service account (PEM), "" none */
+    const unsigned char *placeholder_hash; /* HMAC_SIZE bytes; NULL: none (revoked) */
 };
 
 struct snap_rule {
@@ -105,8 +106,9 @@ struct snapshot {
     size_t account_count;
     const struct snap_pool *pools;
     size_t pool_count;
-    const struct snap_client *clients;
+    const struct snap_client *clients; /* in the order of their ids */
     size_t client_count;
+    size_t virtual_count;          /* of them have a virtual service account */
     const struct snap_rule *rules; /* most specific first: the first that matches decides */
     size_t rule_count;
     const struct snap_cooldown *cooldowns;

@@ -2,6 +2,7 @@
  * exact bytes and one keyed hash (T-06). Nothing is sent anywhere before this said yes. */
 #include "auth/find.h"
 
+#include "auth/pass.h"
 #include "auth/percent.h"
 #include "base/mem.h"
 
@@ -23,12 +24,10 @@ static bool is_placeholder_shaped(struct slice s)
     return true;
 }
 
-/* The client that HASH belongs to, and whether it may. */
-static const struct snap_client *look_up(const unsigned char hash[HMAC_SIZE],
-                                         const struct snapshot *s, int64_t now_s,
-                                         const char **ret_reason, int *ret_status)
+/* C, if it may. */
+static const struct snap_client *check(const struct snap_client *c, int64_t now_s,
+                                       const char **ret_reason, int *ret_status)
 {
-    const struct snap_client *c = snapshot_find_client(s, hash);
     *ret_reason = "unknown";
     *ret_status = 401;
     if (!c)
@@ -47,12 +46,48 @@ static const struct snap_client *look_up(const unsigned char hash[HMAC_SIZE],
     return c;
 }
 
+/* The client that HASH belongs to, and whether it may. */
+static const struct snap_client *look_up(const unsigned char hash[HMAC_SIZE],
+                                         const struct snapshot *s, int64_t now_s,
+                                         const char **ret_reason, int *ret_status)
+{
+    return check(snapshot_find_client(s, hash), now_s, ret_reason, ret_status);
+}
+
+/* A pass is judged anew each time; of the memo it takes the spellings only. */
+static const struct snap_client *verify_pass(struct slice pass, const struct snapshot *s,
+                                             const struct master_key *k, struct auth_memo *memo,
+                                             int64_t now_s, const struct auth_known **ret_known,
+                                             const char **ret_reason, int *ret_status)
+{
+    static const unsigned char none[HMAC_SIZE];
+    const struct snap_client *c = NULL;
+    int64_t expires_at;
+    *ret_known = NULL;
+    *ret_reason = "unknown";
+    *ret_status = 401;
+    if (!pass_verify(pass, s, k, &c, &expires_at))
+        return NULL;
+    if (now_s >= expires_at) {
+        *ret_reason = "pass_expired";
+        return NULL;
+    }
+    c = check(c, now_s, ret_reason, ret_status);
+    if (c && memo)
+        *ret_known = auth_memo_find(memo, pass);
+    if (c && memo && !*ret_known)
+        *ret_known = auth_memo_add(memo, pass, none);
+    return c;
+}
+
 static const struct snap_client *verify(struct slice placeholder, const struct snapshot *s,
                                         const struct master_key *k, struct auth_memo *memo,
                                         int64_t now_s, const struct auth_known **ret_known,
                                         const char **ret_reason, int *ret_status)
 {
     unsigned char hash[HMAC_SIZE];
+    if (pass_is_one(placeholder))
+        return verify_pass(placeholder, s, k, memo, now_s, ret_known, ret_reason, ret_status);
     const struct auth_known *known = memo ? auth_memo_find(memo, placeholder) : NULL;
     *ret_known = known;
     if (known)
@@ -89,7 +124,8 @@ static void take(struct finder *f, struct slice candidate)
     if (candidate.n == 0)
         return;
     if (f->known_to && !f->has_known)
-        f->has_known = auth_verify(candidate, f->known_to, f->key, 0, &reason, &status) != NULL ||
+        f->has_known = pass_is_one(candidate) ||
+                       auth_verify(candidate, f->known_to, f->key, 0, &reason, &status) != NULL ||
                        status != 401;
     if (!f->has_one) {
         f->has_one = true;

@@ -15,9 +15,9 @@ struct auth_result {
     const struct auth_known *known; /* the memo's; NULL when it has none. Valid during this event */
     struct slice placeholder; /* the one candidate: in the head, or in DECODED when it stood encoded
                                  in the query */
-    const char
-        *reason; /* when refused: "none", "several", "unknown", "disabled", "expired", "internal" */
-    int status;  /* 0, or what to answer: 400, 401, 403, 500 */
+    const char *reason;       /* when refused: "none", "several", "unknown", "disabled", "expired",
+                                 "pass_expired", "internal" */
+    int status;               /* 0, or what to answer: 400, 401, 403, 500 */
     char decoded[PLACEHOLDER_MAX];
 };
 
@@ -30,7 +30,8 @@ void auth_find(const struct head *h, const struct snapshot *s, const struct mast
                struct auth_memo *memo, int64_t now_s, enum api api, struct auth_result *ret);
 
 /** True when one of these places holds the placeholder of any client, be it disabled or expired, or
- * when that cannot be told: such a head must not go to a stranger. Thread: any. */
+ * what looks like a pass, or when that cannot be told: such a head must not go to a stranger.
+ * Thread: any. */
 bool auth_holds_known(const struct head *h, const struct snapshot *s, const struct master_key *k);
 
 /** The same of an AUTHORITY as it was written: is the host, or one of its labels, a placeholder?
@@ -38,8 +39,8 @@ bool auth_holds_known(const struct head *h, const struct snapshot *s, const stru
 bool auth_is_known_host(struct slice authority, const struct snapshot *s,
                         const struct master_key *k);
 
-/** One placeholder to its client, by its exact bytes: NULL with REASON and STATUS as above. For
- * places other than a head (the stubs). */
+/** One placeholder (or pass) to its client, by its exact bytes: NULL with REASON and STATUS as
+ * above. For places other than a head (the stubs). */
 const struct snap_client *auth_verify(struct slice placeholder, const struct snapshot *s,
                                       const struct master_key *k, int64_t now_s,
                                       const char **ret_reason, int *ret_status);

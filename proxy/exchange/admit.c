@@ -79,10 +79,11 @@ static struct objection authenticate(struct exchange *x, const struct head *h)
         seen.path = x->info.path;
     auth_find(&seen, x->snap, x->svc->key, x->svc->memo, clock_wall_s(), x->api, &a);
     if (!a.client || a.status) {
-        enum reply what = a.status == 400   ? REPLY_SEVERAL_TOKENS
-                          : a.status == 403 ? REPLY_CLIENT_OFF
-                          : a.placeholder.n ? REPLY_UNKNOWN_TOKEN
-                                            : REPLY_NO_TOKEN;
+        enum reply what = a.status == 400                         ? REPLY_SEVERAL_TOKENS
+                          : a.status == 403                       ? REPLY_CLIENT_OFF
+                          : strcmp(a.reason, "pass_expired") == 0 ? REPLY_PASS_EXPIRED
+                          : a.placeholder.n                       ? REPLY_UNKNOWN_TOKEN
+                                                                  : REPLY_NO_TOKEN;
         return object(what, a.reason);
     }
     x->client = a.client;
@@ -106,19 +107,27 @@ bool client_may(const struct exchange *x)
     return x->model.n == 0 && !x->match.model_in_body && !x->match.is_sticky;
 }
 
-/* Is it one of ours, whoever asks? */
-static struct objection look_at(struct exchange *x, const struct head *h)
+static struct objection look_at_host(const struct exchange *x, const struct head *h)
 {
-    struct decision d = policy_decide(x->svc->policy, x->snap, &x->info.authority);
     struct authority host;
-    x->rule = d.rule;
-    x->api = d.rule ? d.rule->api : API_NONE;
     if (!is_tunnels_own(x, h)) {
         if (!host_field_ok(h, &host))
             return object(REPLY_BAD_REQUEST, "host");
         if (x->info.is_intercepted && !same_authority(x, h, &host))
             return object(REPLY_MISDIRECTED, x->info.sni_differs ? "sni" : "authority");
     }
+    return none;
+}
+
+/* Is it one of ours, whoever asks? */
+static struct objection look_at(struct exchange *x, const struct head *h)
+{
+    struct decision d = policy_decide(x->svc->policy, x->snap, &x->info.authority);
+    x->rule = d.rule;
+    x->api = d.rule ? d.rule->api : API_NONE;
+    struct objection o = look_at_host(x, h);
+    if (o.reason)
+        return o;
     if (d.verdict != VERDICT_SWAP)
         return object(REPLY_HOST_DENIED, d.reason);
     if (!method_ok(h->method))
@@ -158,4 +167,19 @@ struct objection admit(struct exchange *x, const struct head *h)
     if (!model_of_path(x))
         return object(REPLY_PATH, "model");
     return none;
+}
+
+/* Since the tunnel was opened the host may have become another's business. A swap host's requests
+ * are never relayed. */
+struct objection admit_token_host(struct exchange *x, const struct head *h)
+{
+    struct decision d = policy_decide(x->svc->policy, x->snap, &x->info.authority);
+    struct objection o = look_at_host(x, h);
+    if (o.reason)
+        return o;
+    x->may_relay = d.verdict == VERDICT_TUNNEL;
+    x->may_grant = policy_answers_tokens(x->svc->policy, x->snap, &x->info.authority, &d);
+    if (!x->may_relay && !x->may_grant)
+        return object(REPLY_HOST_DENIED, d.reason);
+    return method_ok(h->method) ? none : object(REPLY_METHOD, "method");
 }

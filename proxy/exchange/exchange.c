@@ -1,6 +1,7 @@
 /* The story of one request, from its head to the last byte of its answer. */
 #include "exchange/exchange_internal.h"
 
+#include "auth/pass.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -17,8 +18,9 @@
 
 /* row: from, bit: to */
 static const uint16_t legal[X_STATES] = {
-    [X_BEGIN] =
-        1u << X_MODEL | 1u << X_TOKEN | 1u << X_DIAL | 1u << X_SEND | 1u << X_REPLY | 1u << X_OVER,
+    [X_BEGIN] = 1u << X_GRANT | 1u << X_MODEL | 1u << X_TOKEN | 1u << X_DIAL | 1u << X_SEND |
+                1u << X_REPLY | 1u << X_OVER,
+    [X_GRANT] = 1u << X_DIAL | 1u << X_REPLY | 1u << X_OVER,
     [X_MODEL] = 1u << X_TOKEN | 1u << X_DIAL | 1u << X_SEND | 1u << X_REPLY | 1u << X_OVER,
     [X_TOKEN] = 1u << X_TOKEN | 1u << X_DIAL | 1u << X_SEND | 1u << X_REPLY | 1u << X_OVER,
     [X_DIAL] = 1u << X_TOKEN | 1u << X_DIAL | 1u << X_SEND | 1u << X_REPLY | 1u << X_OVER,
@@ -87,7 +89,7 @@ static void record(struct exchange *x)
         .bytes_down = x->bytes_down,
         .ttfb_ms = x->first_byte_ms ? x->first_byte_ms - x->began_ms : 0,
         .ms = now - x->began_ms,
-        .is_swap = !x->info.is_plain,
+        .is_swap = !x->is_relay,
         .front_is_h2 = x->front_is_h2,
         .back_is_h2 = x->back_is_h2,
     };
@@ -290,7 +292,7 @@ static enum reply reply_for(const struct exchange *x, enum err e)
     case ERR_UNRESOLVED:
         return REPLY_UPSTREAM_NAME;
     case ERR_DENIED:
-        return x->info.is_plain ? REPLY_RELAY_ADDRESS : REPLY_UPSTREAM_ADDRESS;
+        return x->is_relay ? REPLY_RELAY_ADDRESS : REPLY_UPSTREAM_ADDRESS;
     case ERR_TIMEOUT:
         return REPLY_TIMEOUT;
     case ERR_PROTOCOL:
@@ -307,7 +309,7 @@ static enum reply reply_for(const struct exchange *x, enum err e)
 static void connection_failed(struct exchange *x, enum err e, const char *why)
 {
     note_attempt(x, 0, why);
-    if (x->info.is_plain || !retry_allowed(x, false)) {
+    if (x->is_relay || !retry_allowed(x, false)) {
         fail_with(x, reply_for(x, e), why, -1);
         return;
     }
@@ -328,7 +330,7 @@ static void start_send(struct exchange *x)
 {
     struct head h;
     enum err e = ERR_OK;
-    if (x->info.is_plain) {
+    if (x->is_relay) {
         h = x->base;
         h.authority = x->pick.domain;
     } else {
@@ -378,7 +380,7 @@ static void on_back(void *arg, enum err e, const char *why, struct back *b)
 static void dial(struct exchange *x)
 {
     struct authority to = x->info.authority;
-    if (!x->info.is_plain && !slice_eq(x->pick.domain, authority_host(&to)) &&
+    if (!x->is_relay && !slice_eq(x->pick.domain, authority_host(&to)) &&
         (authority_parse(x->pick.domain, 443, &to) != ERR_OK ||
          !policy_is_swap_domain(x->svc->policy, authority_host(&to)))) {
         fail_with(x, REPLY_INTERNAL, "model_domain", -1);
@@ -386,7 +388,7 @@ static void dial(struct exchange *x)
     }
     exchange_goto(x, X_DIAL);
     deadline_clear(&x->deadline); /* the pool has its own */
-    bool fresh = x->fresh_only || x->match.is_resumable || x->info.is_plain;
+    bool fresh = x->fresh_only || x->match.is_resumable || x->is_relay;
     unsigned how = (x->info.is_plain ? POOL_PLAIN : POOL_TLS) | (fresh ? POOL_FRESH : 0u) |
                    (x->base.is_websocket ? POOL_FRESH | POOL_HTTP1 : 0u);
     enum err e = pool_acquire(x->svc->pool, &to, how, on_back, x, &x->back, &x->dialling);
@@ -562,6 +564,7 @@ static void setup_bytes(struct exchange *x, struct stream *st, const void *p, si
 }
 
 static void model_known(struct exchange *x);
+static void grant_body_known(struct exchange *x);
 
 static void front_body(struct stream *st, const void *p, size_t n, bool end)
 {
@@ -589,6 +592,14 @@ static void front_body(struct stream *st, const void *p, size_t n, bool end)
             model_scan_end(&x->scan);
         if (x->scan.state != MODEL_MORE || !x->is_replayable)
             model_known(x);
+        return;
+    }
+    if (x->state == X_GRANT) {
+        touch(x, x->svc->conf->limits.idle_timeout);
+        stream_credit(st, n);
+        x->credited += n;
+        if (end || x->held.n > GRANT_BODY_MAX || !x->is_replayable)
+            grant_body_known(x);
         return;
     }
     if (!x->back_stream)
@@ -778,7 +789,7 @@ static void back_head(struct stream *st, const struct head *h, bool end)
     x->first_byte_ms = x->svc->loop->now_ms;
     int status = grpc_http_status(h, end); /* of what it means */
     note_attempt(x, status, NULL);
-    if (!x->info.is_plain) {
+    if (!x->is_relay) {
         if (try_elsewhere(x, status, h))
             return;
         if (status < 400)
@@ -841,7 +852,7 @@ static void back_close(struct stream *st, enum why why)
     struct back *b = x->back;
     x->back_stream = NULL;
     x->back = NULL;
-    if (why == WHY_DONE && !x->info.is_plain) {
+    if (why == WHY_DONE && !x->is_relay) {
         pool_release(b);
         return;
     }
@@ -903,6 +914,7 @@ static void on_deadline(struct deadline *d)
     struct exchange *x = container_of(d, struct exchange, deadline);
     bool client = is_clients_turn(x);
     switch (x->state) {
+    case X_GRANT:
     case X_MODEL:
         fail_with(x, REPLY_CLIENT_TIMEOUT, "body_timeout", -1);
         break;
@@ -967,17 +979,16 @@ static void begin_swap(struct exchange *x, const struct head *h)
     model_known(x);
 }
 
-/* An http:// request of a proxy client, for a host that policy lets through: relayed as it is, but
- * a client token is for us alone. */
-static void begin_plain(struct exchange *x)
+/* A request for a host that policy lets through: relayed as it is, but a client token is for us
+ * alone. */
+static void relay(struct exchange *x)
 {
-    no_websocket(x);
-    if (auth_holds_known(&x->base, x->snap, x->svc->key)) {
+    if (pass_is_in_head(&x->base) || auth_holds_known(&x->base, x->snap, x->svc->key)) {
         fail_with(x, REPLY_TOKEN_MISPLACED, "token_misplaced", -1);
         return;
     }
     x->pick.domain = authority_host(&x->info.authority);
-    if (x->info.authority.port != 80) {
+    if (x->info.authority.port != (x->info.is_plain ? 80 : 443)) {
         char text[HOST_MAX + 16];
         authority_print(&x->info.authority, text, sizeof text);
         x->pick.domain = arena_dup(&x->arena, slice_of(text));
@@ -990,6 +1001,53 @@ static void begin_plain(struct exchange *x)
     dial(x);
 }
 
+/* What is ours to answer is answered; all else at a token host is somebody else's business. */
+static void relay_foreign(struct exchange *x)
+{
+    if (x->may_relay)
+        relay(x);
+    else
+        fail_with(x, REPLY_HOST_DENIED, "default", -1);
+}
+
+/* The body came, or more of it than any assertion of ours. */
+static void grant_body_known(struct exchange *x)
+{
+    struct sbuf body;
+    sbuf_init(&body, GRANT_BODY_MAX);
+    const char *p;
+    for (size_t n; (n = held_run(&x->held, GRANT_BODY_MAX, &p)) != 0;) {
+        sbuf_add(&body, p, n);
+        held_advance(&x->held, n);
+    }
+    held_rewind(&x->held);
+    if (!body.failed && pass_is_in(sbuf_slice(&body)))
+        fail_with(x, REPLY_TOKEN_MISPLACED, "token_misplaced", -1);
+    else if (body.failed || !x->request_ended || !grant_answer(x, sbuf_slice(&body)))
+        relay_foreign(x);
+    if (x->state == X_REPLY) {
+        drop_held(x);
+        touch(x, x->svc->conf->limits.idle_timeout);
+    }
+    sbuf_finish_wipe(&body);
+}
+
+static void begin_token_host(struct exchange *x, const struct head *h)
+{
+    struct objection o = admit_token_host(x, h);
+    if (o.reason) {
+        fail_with(x, o.what, o.reason, o.retry_after_s);
+        return;
+    }
+    if (x->request_ended || !x->may_grant || !grant_is_asked(x, h)) {
+        relay_foreign(x);
+        return;
+    }
+    x->front->ops->send_continue(x->front);
+    exchange_goto(x, X_GRANT);
+    touch(x, x->svc->conf->limits.idle_timeout);
+}
+
 static void make_request_id(struct exchange *x)
 {
     uint64_t number = rng_next(x->svc->rng);
@@ -998,6 +1056,15 @@ static void make_request_id(struct exchange *x)
         *p++ = *from++;
     for (unsigned i = 0; i < 16; i++, number <<= 4)
         *p++ = "0123456789abcdef"[number >> 60];
+}
+
+static void begin_relay(struct exchange *x, const struct head *h)
+{
+    no_websocket(x);
+    if (x->info.is_plain)
+        relay(x);
+    else
+        begin_token_host(x, h);
 }
 
 void exchange_begin(struct services *s, const struct front_info *info, struct stream *front,
@@ -1011,6 +1078,7 @@ void exchange_begin(struct services *s, const struct front_info *info, struct st
     x->magic = EXCHANGE_MAGIC;
     x->svc = s;
     x->info = *info;
+    x->is_relay = info->is_plain || info->is_token_host;
     x->front = front;
     x->front_is_h2 = front->session->is_h2;
     x->snap = snapshot_ref(s->snapshot);
@@ -1029,8 +1097,8 @@ void exchange_begin(struct services *s, const struct front_info *info, struct st
     front->owner = x;
     if (swap_prepare(x, h) != ERR_OK)
         fail_with(x, REPLY_INTERNAL, "memory", 1);
-    else if (info->is_plain)
-        begin_plain(x);
+    else if (x->is_relay)
+        begin_relay(x, h);
     else
         begin_swap(x, h);
 }

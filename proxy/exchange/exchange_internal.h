@@ -14,6 +14,7 @@
 
 enum x_state {
     X_BEGIN,  /* inside exchange_begin */
+    X_GRANT,  /* an assertion stands in the body: as X_MODEL */
     X_MODEL,  /* the model stands in the body: the client's bytes wake us; deadline: idle_timeout */
     X_TOKEN,  /* the broker fetches a token and wakes us; its own deadline */
     X_DIAL,   /* the pool connects and wakes us; its own deadline */
@@ -56,6 +57,9 @@ struct exchange {
     bool has_protocols;  /* WebSocket subprotocols other than a credential were asked for */
     bool offers_token;   /* as a WebSocket subprotocol */
     bool request_ended;  /* the client has sent all */
+    bool is_relay;       /* nothing is swapped: http://, or a token host */
+    bool may_relay;      /* at a token host: policy lets what is not ours through */
+    bool may_grant;      /* and we answer what is ours */
     bool is_forwarded;   /* bytes of the request went to a provider at least once: the path may be
                             logged */
 
@@ -124,6 +128,7 @@ int grpc_http_status(const struct head *h, bool end);
 enum reply {
     REPLY_NO_TOKEN,
     REPLY_UNKNOWN_TOKEN,
+    REPLY_PASS_EXPIRED,
     REPLY_SEVERAL_TOKENS,
     REPLY_TOKEN_MISPLACED,
     REPLY_CLIENT_OFF,
@@ -149,6 +154,17 @@ enum reply {
     REPLY_COUNT
 };
 void reply_error(struct exchange *x, enum reply what, const char *reason, int64_t retry_after);
+/** An answer of our own that is no refusal in a provider's shape: BODY is JSON and no cache keeps
+ * it. REASON is for the record, NULL fine. */
+void reply_json(struct exchange *x, int status, struct slice body, const char *reason);
+
+/* grant.c: the token endpoint, in Google's place, for virtual service accounts */
+#define GRANT_BODY_MAX 16384
+/** Could the body of this request hold an assertion that is ours to answer? */
+bool grant_is_asked(const struct exchange *x, const struct head *h);
+/** BODY, whole: answered when its assertion is by one of our virtual accounts; else false, and
+ * nothing was done. */
+bool grant_answer(struct exchange *x, struct slice body) NODISCARD;
 
 /* admit.c: whether it may be served */
 struct objection {
@@ -158,6 +174,8 @@ struct objection {
 };
 /** Settles rule, api, client, match and the path's model, or says why not. Asks nobody. */
 struct objection admit(struct exchange *x, const struct head *h);
+/** The same at a token host: is it still one, and does the request belong to its tunnel? */
+struct objection admit_token_host(struct exchange *x, const struct head *h);
 /** May the client use the model that is known now? */
 bool client_may(const struct exchange *x);
 

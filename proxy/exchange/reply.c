@@ -21,6 +21,8 @@ static const struct {
     [REPLY_UNKNOWN_TOKEN] =
         {401, "UNAUTHENTICATED", "authentication_error", "http_request_denied",
          "This client token is not known here. Ask your operator for a new one.", false},
+    [REPLY_PASS_EXPIRED] = {401, "UNAUTHENTICATED", "authentication_error", "http_request_denied",
+                            "This access token has expired. Ask for another one.", false},
     [REPLY_SEVERAL_TOKENS] = {400, "INVALID_ARGUMENT", "invalid_request_error",
                               "http_request_denied",
                               "This request carries several different client tokens. Send one.",
@@ -130,11 +132,18 @@ static const char *phrase(int status)
     static const struct {
         int status;
         const char *text;
-    } phrases[] = {
-        {400, "Bad Request"},         {401, "Unauthorized"},       {403, "Forbidden"},
-        {404, "Not Found"},           {405, "Method Not Allowed"}, {408, "Request Timeout"},
-        {421, "Misdirected Request"}, {429, "Too Many Requests"},  {502, "Bad Gateway"},
-        {503, "Service Unavailable"}, {504, "Gateway Timeout"}};
+    } phrases[] = {{200, "OK"},
+                   {400, "Bad Request"},
+                   {401, "Unauthorized"},
+                   {403, "Forbidden"},
+                   {404, "Not Found"},
+                   {405, "Method Not Allowed"},
+                   {408, "Request Timeout"},
+                   {421, "Misdirected Request"},
+                   {429, "Too Many Requests"},
+                   {502, "Bad Gateway"},
+                   {503, "Service Unavailable"},
+                   {504, "Gateway Timeout"}};
     for (size_t i = 0; i < ARRAY_LEN(phrases); i++)
         if (phrases[i].status == status)
             return phrases[i].text;
@@ -147,12 +156,25 @@ static bool is_permanent(int status)
     return status < 500 && status != 408 && status != 429;
 }
 
+/* BODY of a head that lacks only its length. */
+static void send_own(struct exchange *x, struct head *h, struct slice body)
+{
+    struct stream *front = x->front;
+    h->reason = slice_of(phrase(h->status));
+    h->body = BODY_LENGTH;
+    h->content_length = body.n;
+    if (body.p == NULL || stream_send_head(front, h, body.n == 0) != ERR_OK ||
+        stream_send_body(front, body.p, body.n, true) != ERR_OK)
+        stream_reset(front);
+    else
+        x->bytes_down += body.n;
+}
+
 static void send_reply(struct exchange *x, enum reply what, int64_t retry_after)
 {
     char seconds[24], status[128];
     struct field fields[7];
     struct head h = {.status = replies[what].status, .fields = fields};
-    h.reason = slice_of(phrase(h.status));
     head_add(&h, FIELD_CONTENT_TYPE, SLICE("content-type"),
              x->info.is_plain ? SLICE("text/plain; charset=utf-8") : SLICE("application/json"));
     snprintf(status, sizeof status, "credswap; error=%s", replies[what].proxy_status);
@@ -172,28 +194,42 @@ static void send_reply(struct exchange *x, enum reply what, int64_t retry_after)
     struct sbuf body;
     sbuf_init(&body, 4096);
     add_body(x, what, &body);
-    h.body = BODY_LENGTH;
-    h.content_length = body.n;
     if (replies[what].closes && !x->front_is_h2) /* there the stream is the message's end */
         session_drain(x->front->session);
-    struct stream *front = x->front;
-    if (body.failed || stream_send_head(front, &h, body.n == 0) != ERR_OK ||
-        stream_send_body(front, body.p, body.n, true) != ERR_OK)
-        stream_reset(front);
-    else
-        x->bytes_down += body.n;
+    send_own(x, &h, body.failed ? (struct slice){NULL, 0} : sbuf_slice(&body));
     sbuf_finish(&body);
+}
+
+static void begin_own(struct exchange *x, int status, const char *reason)
+{
+    CHECK(!x->is_committed);
+    exchange_goto(x, X_REPLY);
+    x->is_committed = x->is_own_answer = true;
+    x->answer_ended = true;
+    x->status = status;
+    x->reason = reason;
+}
+
+void reply_json(struct exchange *x, int status, struct slice body, const char *reason)
+{
+    struct field fields[5];
+    struct head h = {.status = status, .fields = fields};
+    if (x->front_closed)
+        return;
+    begin_own(x, status, reason);
+    head_add(&h, FIELD_CONTENT_TYPE, SLICE("content-type"),
+             SLICE("application/json; charset=UTF-8"));
+    head_add(&h, FIELD_OTHER, SLICE("cache-control"), SLICE("no-store"));
+    head_add(&h, FIELD_OTHER, SLICE("pragma"), SLICE("no-cache"));
+    head_add(&h, FIELD_X_CREDSWAP_REQUEST_ID, SLICE("x-credswap-request-id"),
+             slice_of(x->request_id));
+    send_own(x, &h, body);
 }
 
 void reply_error(struct exchange *x, enum reply what, const char *reason, int64_t retry_after)
 {
     if (x->front_closed)
         return;
-    CHECK(!x->is_committed);
-    exchange_goto(x, X_REPLY);
-    x->is_committed = x->is_own_answer = true;
-    x->answer_ended = true;
-    x->status = replies[what].status;
-    x->reason = reason;
+    begin_own(x, replies[what].status, reason);
     send_reply(x, what, retry_after);
 }

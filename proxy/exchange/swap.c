@@ -32,7 +32,7 @@ static bool is_dropped(const struct exchange *x, enum field_id id)
     case FIELD_X_API_KEY:
     case FIELD_X_GOOG_API_KEY:
     case FIELD_X_GOOG_USER_PROJECT:
-        return !x->info.is_plain;
+        return !x->is_relay;
     default:
         return false;
     }
@@ -62,7 +62,7 @@ static enum err strip_query(struct exchange *x, struct head *h)
 {
     struct slice path = head_path_only(h), query = head_query(h);
     enum err e = list_query_keys(x, query);
-    if (e != ERR_OK || query.n == 0 || x->info.is_plain)
+    if (e != ERR_OK || query.n == 0 || x->is_relay)
         return e;
     struct sbuf out;
     sbuf_init(&out, h->path.n + 1);
@@ -103,7 +103,7 @@ static struct slice without_tokens(struct exchange *x, struct slice list)
 /* A list of subprotocols goes when nothing but credentials was in it. */
 static enum err strip_protocols(struct exchange *x, struct head *h)
 {
-    if (x->info.is_plain || !head_get(h, FIELD_SEC_WEBSOCKET_PROTOCOL))
+    if (x->is_relay || !head_get(h, FIELD_SEC_WEBSOCKET_PROTOCOL))
         return ERR_OK;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < h->count; i++) {
@@ -137,7 +137,7 @@ enum err swap_prepare(struct exchange *x, const struct head *h)
     head_drop_hop_by_hop(&c);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < c.count; i++)
-        if (!is_dropped(x, c.fields[i].id) && (x->info.is_plain || !overrides_method(&c.fields[i])))
+        if (!is_dropped(x, c.fields[i].id) && (x->is_relay || !overrides_method(&c.fields[i])))
             c.fields[kept++] = c.fields[i];
     c.count = kept;
     e = strip_protocols(x, &c);

@@ -90,6 +90,12 @@ void connect_begin(struct gate *g, struct stream *st, const struct head *h, bool
                "proxy_auth");
         return;
     }
+    g->info.is_token_host =
+        policy_answers_tokens(g->gates->policy, g->gates->svc->snapshot, &g->info.authority, &d);
+    if (g->info.is_token_host) {
+        g->want = "tls";
+        return;
+    }
     switch (d.verdict) {
     case VERDICT_SWAP:
         g->api = d.rule ? d.rule->api : API_NONE;

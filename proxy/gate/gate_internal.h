@@ -54,6 +54,11 @@ void answer_fault(struct gate *g, const struct fault *f);
 void connect_begin(struct gate *g, struct stream *st, const struct head *h, bool end);
 void connect_continue(struct gate *g); /* after the feed that brought it */
 
+/* metadata.c: Google's metadata server, when policy.metadata_server is on */
+bool metadata_is_host(const struct gate *g, const struct authority *a);
+bool metadata_is_path(const struct gate *g, struct slice path);
+void metadata_serve(struct gate *g, struct stream *st, const struct head *h);
+
 /* local.c: absolute-form, own pages, gateway mode */
 void local_begin(struct gate *g, struct stream *st, const struct head *h, bool end);
 

@@ -135,7 +135,9 @@ static void serve_origin(struct gate *g, struct stream *st, const struct head *h
 {
     char host[HOST_MAX + 1];
     struct slice path;
-    if (gateway_target(h, host, sizeof host, &path))
+    if (metadata_is_path(g, h->path))
+        metadata_serve(g, st, h);
+    else if (gateway_target(h, host, sizeof host, &path))
         begin_gateway(g, st, h, end, host, path);
     else
         serve_page(g, st, h);
@@ -201,6 +203,8 @@ void local_begin(struct gate *g, struct stream *st, const struct head *h, bool e
     case TARGET_OK:
         if (g->gates->is_self(g->gates, &a))
             serve_origin(g, st, h, end);
+        else if (metadata_is_host(g, &a))
+            metadata_serve(g, st, h);
         else
             begin_relay(g, st, h, end, &a);
         break;

@@ -34,6 +34,7 @@ from replies import Answer, claude_error, google_error, json_answer, wire  # noq
 GEMINI = "generativelanguage.googleapis.com"
 CLAUDE = "api.anthropic.com"
 OAUTH = "oauth2.googleapis.com"
+OAUTH_OLD = ("www.googleapis.com", "/oauth2/v4/token")
 VERTEX = re.compile(r"(?:aiplatform|([a-z0-9-]+)-aiplatform|aiplatform\.(us|eu)\.rep)\.googleapis\.com\Z")
 MODEL_PATH = re.compile(r"/(v1|v1beta1)/projects/([^/]+)/locations/([^/]+)/publishers/(google|anthropic)"
                         r"/models/([^/:]+):([A-Za-z]+)\Z")
@@ -218,7 +219,7 @@ class Cloud:
         host, conn = request.host, request.conn
         if conn.sni is not None and conn.sni != host:
             return Answer(421, "text/plain", b"misdirected")
-        if host == OAUTH:
+        if host == OAUTH or (host, request.path) == OAUTH_OLD:
             return self.token_endpoint(request)
         if host == GEMINI:
             return self.gemini(request)
@@ -231,7 +232,7 @@ class Cloud:
         return google_error(404, "The requested URL was not found on this server.")
 
     def token_endpoint(self, request):
-        if request.path != "/token":
+        if request.path != ("/token" if request.host == OAUTH else OAUTH_OLD[1]):
             return google_error(404, "Not Found")
         if request.method != "POST":
             return json_answer(405, b'{"error":"invalid_request","error_description":"Method not allowed."}')

@@ -45,7 +45,7 @@ static void log_end(const struct gate *g)
 }
 
 /* Ends the gate; the link has been let go already, or goes now. */
-static void over(struct gate *g, const char *why)
+void gate_over(struct gate *g, const char *why)
 {
     if (g->state == GATE_OVER)
         return;
@@ -58,7 +58,9 @@ static void over(struct gate *g, const char *why)
     tunnel_destroy(g->tunnel);
     list_remove(&g->link_all);
     g->gates->count--;
-    g->gates->gone(g->gates, &g->peer);
+    mem_free(g->header);
+    g->header = NULL;
+    g->gates->gone(g->gates, g->has_entered ? &g->peer : NULL);
     later_destroy(g->gates->loop->later, &g->later, free_gate);
 }
 
@@ -77,7 +79,7 @@ void gate_end(struct gate *g, const char *why)
     if (g->state == GATE_OVER)
         return;
     drop_link(g);
-    over(g, why);
+    gate_over(g, why);
 }
 
 /* ---- what the session says ---- */
@@ -98,7 +100,7 @@ static void on_finished(struct session *s)
     } else {
         link_finish(l, true);
     }
-    over(g, s->is_broken ? "broken_off" : s->fault.status ? s->fault.reason : "done");
+    gate_over(g, s->is_broken ? "broken_off" : s->fault.status ? s->fault.reason : "done");
 }
 
 static void fault(struct gate *g, const struct fault *f)
@@ -116,7 +118,7 @@ static void fault(struct gate *g, const struct fault *f)
         answer_fault(g, f);
         link_finish(l, true);
     }
-    over(g, f->reason);
+    gate_over(g, f->reason);
 }
 
 static void on_late_fault(struct session *s, const struct fault *f)
@@ -243,7 +245,7 @@ static void on_end(struct pump *p, enum err e, const char *why)
     if (g->state == GATE_OVER)
         return;
     link_destroy(p->link, e == ERR_OK);
-    over(g, why);
+    gate_over(g, why);
 }
 
 static void on_fed(struct pump *p)
@@ -274,7 +276,7 @@ static void head_late(struct gate *g)
     else
         answer_fault(g, &f);
     link_finish(l, true);
-    over(g, f.reason);
+    gate_over(g, f.reason);
 }
 
 static void on_deadline(struct deadline *d)
@@ -287,6 +289,10 @@ static void on_deadline(struct deadline *d)
     if (g->state == GATE_TLS || g->state == GATE_OUTER_TLS) {
         figure_add(&g->gates->counters->tls_failures, 1);
         gate_end(g, "tls_timeout");
+        return;
+    }
+    if (g->state == GATE_HEADER) {
+        gate_end(g, "proxy_header_timeout");
         return;
     }
     if (g->state == GATE_DIAL || g->state == GATE_TUNNEL || g->state == GATE_OVER)
@@ -311,7 +317,7 @@ static void on_deadline(struct deadline *d)
         struct link *l = g->pump.link;
         session_drain(g->pump.session); /* HTTP/2 says so; HTTP/1 has no word for it */
         link_finish(l, false);
-        over(g, "idle");
+        gate_over(g, "idle");
         return;
     }
     uint64_t next =
@@ -323,8 +329,9 @@ static void on_deadline(struct deadline *d)
 
 /* ---- the verbs of the room ---- */
 
-static void print_peer(const struct sockaddr_storage *a, char *buf, size_t size)
+void gate_print_peer(struct gate *g)
 {
+    const struct sockaddr_storage *a = &g->peer;
     char ip[INET6_ADDRSTRLEN] = "?";
     unsigned port = 0;
     if (a->ss_family == AF_INET) {
@@ -336,10 +343,11 @@ static void print_peer(const struct sockaddr_storage *a, char *buf, size_t size)
         inet_ntop(AF_INET6, &v6->sin6_addr, ip, sizeof ip);
         port = ntohs(v6->sin6_port);
     }
-    snprintf(buf, size, a->ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip, port);
+    snprintf(g->peer_text, sizeof g->peer_text, a->ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip,
+             port);
 }
 
-static enum err start_outer_tls(struct gate *g)
+static enum err start_outer_tls(struct gate *g, const void *seen, size_t n)
 {
     struct page_facts facts;
     SSL_CTX *ctx;
@@ -353,10 +361,23 @@ static enum err start_outer_tls(struct gate *g)
     struct loop *loop = g->gates->loop;
     deadline_set(&loop->wheel, &g->deadline,
                  loop->now_ms + (uint64_t)g->gates->conf->limits.header_timeout * 1000u);
-    return link_start_tls(g->pump.link, ssl, true, NULL, 0);
+    return link_start_tls(g->pump.link, ssl, true, seen, n);
 }
 
-void gate_accept(struct gates *gates, int fd, const struct sockaddr_storage *peer, bool tls_first)
+void gate_begin(struct gate *g, const void *seen, size_t n)
+{
+    struct link *l = g->pump.link;
+    pump_attach(&g->pump, l, NULL, &gate_pump_ops, g);
+    bool ok = g->tls_first ? start_outer_tls(g, seen, n) == ERR_OK : start_session(g, GATE_FIRST);
+    if (!ok)
+        gate_end(g, "memory");
+    else if (n && !g->tls_first)
+        pump_link_ops.on_data(l, seen, n);
+}
+
+/* PEER has its place in the limits, or (HAS_ENTERED false) is still to say for whom it speaks. */
+static struct gate *make_gate(struct gates *gates, int fd, const struct sockaddr_storage *peer,
+                              bool tls_first, bool has_entered)
 {
     struct gate *g = mem_calloc(1, sizeof *g);
     struct link *l = g ? link_create(gates->loop, fd, &pump_link_ops, &g->pump) : NULL;
@@ -364,25 +385,40 @@ void gate_accept(struct gates *gates, int fd, const struct sockaddr_storage *pee
         if (!g)
             close(fd);
         mem_free(g);
-        gates->gone(gates, peer);
-        return;
+        gates->gone(gates, has_entered ? peer : NULL);
+        return NULL;
     }
     g->magic = GATE_MAGIC;
     g->gates = gates;
     g->peer = *peer;
+    g->has_entered = has_entered;
+    g->tls_first = tls_first;
     g->began_ms = gates->loop->now_ms;
     g->deadline.fire = on_deadline;
     pump_init(&g->pump);
-    pump_attach(&g->pump, l, NULL, &gate_pump_ops, g);
-    print_peer(peer, g->peer_text, sizeof g->peer_text);
+    g->pump.link = l;
+    gate_print_peer(g);
     g->info.conn_id = gates->next_conn_id(gates);
     g->info.peer = g->peer_text;
     list_add_last(&gates->all, &g->link_all);
     gates->count++;
     figure_add(&gates->counters->connections, 1);
-    bool ok = tls_first ? start_outer_tls(g) == ERR_OK : start_session(g, GATE_FIRST);
-    if (!ok)
-        gate_end(g, "memory");
+    return g;
+}
+
+void gate_accept(struct gates *gates, int fd, const struct sockaddr_storage *peer, bool tls_first)
+{
+    struct gate *g = make_gate(gates, fd, peer, tls_first, true);
+    if (g)
+        gate_begin(g, NULL, 0);
+}
+
+void gate_accept_for(struct gates *gates, int fd, const struct sockaddr_storage *balancer,
+                     bool tls_first)
+{
+    struct gate *g = make_gate(gates, fd, balancer, tls_first, false);
+    if (g)
+        header_begin(g);
 }
 
 void gates_drain(struct gates *gates)
@@ -392,12 +428,16 @@ void gates_drain(struct gates *gates)
     for (struct list *l = gates->all.next; l != &gates->all; l = next) {
         struct gate *g = container_of(l, struct gate, link_all);
         next = l->next;
+        if (g->state == GATE_HEADER) {
+            gate_end(g, "drain");
+            continue;
+        }
         if (g->state != GATE_SWAP && g->state != GATE_FIRST)
             continue;
         session_drain(g->pump.session);
         if (session_is_idle(g->pump.session)) {
             link_finish(g->pump.link, false);
-            over(g, "drain");
+            gate_over(g, "drain");
         }
     }
 }

@@ -62,13 +62,21 @@ struct gates {
     /** Something went wrong for this caller: a static word, for its /status. */
     void (*caller_failed)(struct gates *g, const struct sockaddr_storage *peer, const char *word);
     uint64_t (*next_conn_id)(struct gates *g);
-    /** The connection is over: its place in the limits is free again. */
+    /** A client for whom a balancer speaks: do policy and limits let it in? Then gone gives its
+     * place back. */
+    bool (*may_enter)(struct gates *g, const struct sockaddr_storage *peer);
+    /** The connection is over: its place in the limits is free again. PEER NULL: it never said whom
+     * it was from. */
     void (*gone)(struct gates *g, const struct sockaddr_storage *peer);
 };
 
 /** Takes FD over. PEER was let in by policy and limits. TLS_FIRST: the listener speaks TLS
  * (proxy_tls). */
 void gate_accept(struct gates *g, int fd, const struct sockaddr_storage *peer, bool tls_first);
+/** The same from BALANCER, which says first for whom it speaks, by the PROXY protocol; only then
+ * the client must be let in. */
+void gate_accept_for(struct gates *g, int fd, const struct sockaddr_storage *balancer,
+                     bool tls_first);
 /** No new requests; idle connections go now, the others after their exchange. */
 void gates_drain(struct gates *g);
 /** Everything ends now, visibly broken where a message was under way. */

@@ -9,6 +9,7 @@
 #define PEER_TEXT 64
 
 enum gate_state {
+    GATE_HEADER,    /* a balancer says for whom it speaks; header_timeout */
     GATE_FIRST,     /* reads a CONNECT, an absolute request or a page's; the client wakes us;
                        header_timeout, idle_timeout */
     GATE_OUTER_TLS, /* shakes hands on a proxy_tls listener; handshake time limit */
@@ -39,12 +40,26 @@ struct gate {
     const char *reason; /* why it ended */
     uint64_t bytes_up, bytes_down;
     struct sockaddr_storage peer;
+    bool has_entered; /* PEER counts in the limits */
+    bool tls_first;
+    char *header; /* in GATE_HEADER: PROXY_HEADER_MAX bytes, of them HEADER_N came */
+    size_t header_n;
     char peer_text[PEER_TEXT];
     struct later_link later;
 };
 
 /* gate.c */
 void gate_end(struct gate *g, const char *why);
+
+/** The first session of a connection, or its outer TLS when that comes first; SEEN are bytes of the
+ * client's that came already. */
+void gate_begin(struct gate *g, const void *seen, size_t n);
+void gate_print_peer(struct gate *g);
+/** Ends the gate whose link was let go already. */
+void gate_over(struct gate *g, const char *why);
+
+/* header.c: the PROXY protocol */
+void header_begin(struct gate *g);
 
 /* fault.c */
 /** For a request that the parser refused: written without any session. */

@@ -171,32 +171,35 @@ static void on_gone(struct gates *g, const struct sockaddr_storage *peer)
 {
     struct server *s = g->server;
     atomic_fetch_sub_explicit(&s->connections, 1, memory_order_relaxed);
-    limits_leave(s->limits, peer);
+    if (peer)
+        limits_leave(s->limits, peer);
 }
 
 /* ---- accepting ---- */
 
-static bool may_enter(struct worker *w, const struct sockaddr_storage *peer)
+static bool on_may_enter(struct gates *g, const struct sockaddr_storage *peer)
 {
-    struct server *s = w->server;
-    const struct conf *c = w->gates.conf;
-    uint64_t before = atomic_fetch_add_explicit(&s->connections, 1, memory_order_relaxed);
-    if (before < (uint64_t)c->limits.connections &&
-        policy_may_connect(w->gates.policy, (const struct sockaddr *)peer) &&
-        limits_enter(s->limits, peer, (uint32_t)c->limits.connections_per_client))
-        return true;
-    atomic_fetch_sub_explicit(&s->connections, 1, memory_order_relaxed);
-    return false;
+    const struct server *s = g->server;
+    return policy_may_connect(g->policy, (const struct sockaddr *)peer) &&
+           limits_enter(s->limits, peer, (uint32_t)g->conf->limits.connections_per_client);
 }
 
 static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *peer, bool tls)
 {
-    if (!may_enter(w, peer)) {
+    struct server *s = w->server;
+    bool is_balancer = policy_is_balancer(w->gates.policy, (const struct sockaddr *)peer);
+    uint64_t before = atomic_fetch_add_explicit(&s->connections, 1, memory_order_relaxed);
+    if (before >= (uint64_t)w->gates.conf->limits.connections ||
+        (!is_balancer && !on_may_enter(&w->gates, peer))) {
+        atomic_fetch_sub_explicit(&s->connections, 1, memory_order_relaxed);
         figure_add(&w->counters.connections_refused, 1);
         close(fd);
         return;
     }
-    gate_accept(&w->gates, fd, peer, tls);
+    if (is_balancer)
+        gate_accept_for(&w->gates, fd, peer, tls);
+    else
+        gate_accept(&w->gates, fd, peer, tls);
 }
 
 static void on_accept(void *arg, int fd, const struct sockaddr_storage *peer)
@@ -430,6 +433,7 @@ static void make_gates(struct worker *w)
     g->client_status = on_client_status;
     g->caller_failed = on_caller_failed;
     g->next_conn_id = on_next_conn_id;
+    g->may_enter = on_may_enter;
     g->gone = on_gone;
     list_init(&g->all);
 }

@@ -94,6 +94,26 @@ KEY = b'{"type":"service_account","project_id":"p","private_key_id":"k","private
 PLAIN["keyfile"] = [KEY % k for k in (b"\x01", b"\x02", b"\x03", b"", b"x")] + [
     (KEY % b"\x01").replace(b, c) for b, c in ((b'"project_id":"p",', b""), (b'"private_key":', b'"other":'), (b'"a@p.iam"', b'""'),
                                              (b'"k"', b'"' + b"k" * 300 + b'"'), (b'"p"', b'"\\u00e9"'), (b'"p"', b"7"))]
+HEADERS = (b'{"alg":"RS256","typ":"JWT","kid":"0123456789abcdef"}', b'{"alg":"RS256"}', b'{"alg":"none"}', b'{"alg":"HS256","kid":"x"}',
+           b'{"alg":"RS256","crit":["b64"]}', b'{"alg":"RS256","alg":"none"}', b'{"typ":7}', b'{"alg":"RS256","kid":"x"}', b"[]")
+CLAIM = b'{"iss":"ci@credswap.iam.gserviceaccount.com","aud":"https://oauth2.googleapis.com/token","iat":1800000000,"exp":1800003600%s}'
+PLAIN["assertion"] = [bytes([how]) + header + b"\n" + CLAIM % more for how in (1, 2, 3) for header in HEADERS
+                      for more in (b"", b',"sub":"a"', b',"target_audience":"a"', b',"scope":"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80"')] + [
+    b"\x01" + HEADERS[0] + b"\n" + (CLAIM % b"").replace(a, b) for a, b in (
+        (b"1800003600", b"1800003601"), (b"1800000000", b"1e9"), (b"1800003600", b'"1800003600"'), (b"oauth2", b"www"), (b'"https', b'["https'),
+        (b'"iss"', b'"\\u0069ss"'), (b"ci@", b"\xff"), (b"ci@", b"\\u0000"), (b'"iss"', b'"iss":"a","iss"'), (b"token", b"token" + b"x" * 5000),
+        (b"https://oauth2.googleapis.com/token", b"https://www.googleapis.com/oauth2/v4/token"))] + [
+    b"\x00" + text for text in (b"", b"a.b.c", b"e30.eyJpc3MiOiJhIn0.AA", b"e30.eyJpc3MiOiJhIn0.AA==", b"e30=.eyJpc3MiOiJhIn0=.AA==", b"." * 4,
+                                b"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJhIn0." + b"A" * 342, b"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJhIn0.AAA=")]
+V2 = b"\r\n\r\n\0\r\nQUIT\n"
+PLAIN["proxy_header"] = [b"PROXY " + text for text in (
+    b"TCP4 192.0.2.1 198.51.100.1 56324 443\r\nGET /", b"TCP6 2001:db8::1 ::1 1 65535\r\n", b"UNKNOWN\r\n", b"UNKNOWN a b c d\r\n", b"TCP4 1.2.3.4 1.2.3.4 0 65536\r\n",
+    b"TCP4 01.2.3.4 1.2.3.4 1 2\r\n", b"TCP4 ::1 ::1 1 2\r\n", b"TCP6 1.2.3.4 1.2.3.4 1 2\r\n", b"TCP6 ::ffff:1.2.3.4 :: 1 2\r\n", b"TCP4 1.2.3.4 1.2.3.4 1 2 \r\n",
+    b"TCP4  1.2.3.4 1.2.3.4 1 2\r\n", b"TCP4 1.2.3.4 1.2.3.4 01 2\r\n", b"TCP4 1.2.3.4\r\n", b"UDP4 1.2.3.4 1.2.3.4 1 2\r\n", b"TCP4 1.2.3.4 1.2.3.4 1 2\n", b"x" * 200,
+    b"TCP4 1.2.3.4 1.2.3.4 1 2\rx", b"TCP6 " + b"ffff:" * 7 + b"ffff " + b"ffff:" * 7 + b"ffff 65535 65535\r\n", b"UNKNOWN " + b"f" * 91 + b"\r\n", b"UNKNOWN " + b"f" * 92 + b"\r\n")] + [
+    V2 + text for text in (b"\x21\x11\0\x0c\xc0\0\2\1\xc6\x33\x64\1\xdc\4\1\xbbGET", b"\x21\x21\0\x24" + bytes(range(36)) + b"x", b"\x20\0\0\0", b"\x20\x11\0\3abc",
+                           b"\x21\0\0\0", b"\x21\x31\0\xd8" + bytes(216), b"\x21\x11\0\x0b" + bytes(11), b"\x21\x12\0\x0c" + bytes(12), b"\x11\x11\0\x0c",
+                           b"\x22\x11\0\x0c", b"\x21\x11\2\x08" + bytes(520), b"\x21\x11\2\x09" + bytes(521), b"\x21\x11\0\x14" + bytes(12) + b"\4\0\5hello")] + [b"GET / HTTP/1.1\r\n", V2[:11] + b"x"]
 GOOD = {"listen": ('proxy = {"127.0.0.1:1", "[::1]:2"}', 'proxy_tls = {"127.0.0.1:3"}', 'advertise = "p.test:4"', 'admin = ""'),
         "run": ("workers = 2", "seed = 7"), "store": ('url = "sqlite:x"',), "ca": ('cert = "c"', "leaf_days = 7"),
         "upstream": ('connect_to = {"a.test:443:127.0.0.1:1", "*.b::127.0.0.1:2", ":::1"}', 'dns = {"127.0.0.1", "[::1]:53", "1.1.1.1:53"}',

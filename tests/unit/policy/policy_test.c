@@ -363,6 +363,74 @@ static void no_memory_leaks_nothing(void **state)
     policy_destroy(NULL);
 }
 
+static bool answers(const struct conf *c, const struct snapshot *s, const char *authority)
+{
+    struct policy *p = make(c);
+    struct authority a = at(authority);
+    struct decision d = policy_decide(p, s, &a);
+    bool is_ours = policy_answers_tokens(p, s, &a, &d);
+    policy_destroy(p);
+    return is_ours;
+}
+
+static void token_hosts_are_ours_only_while_somebody_needs_them(void **state)
+{
+    static const struct snap_rule own[] = {
+        {.id = 1, .pattern = {"www.googleapis.com", 18}, .action = RULE_DENY},
+        {.id = 2, .pattern = {"oauth2.googleapis.com", 21}, .action = RULE_TUNNEL},
+    };
+    static const struct snap_rule swaps[] = {
+        {.id = 1, .pattern = {"*.googleapis.com", 16}, .action = RULE_SWAP, .api = API_GEMINI}};
+    static char *other[] = {"anthropic.com"};
+    struct snapshot s = snap;
+    struct conf c = base_conf();
+    c.policy.virtual_accounts = true;
+    assert_false(answers(&c, &s, "oauth2.googleapis.com:443"));
+    s.virtual_count = 1;
+    assert_true(answers(&c, &s, "oauth2.googleapis.com:443"));
+    assert_true(answers(&c, &s, "WWW.googleapis.com:443"));
+    assert_false(answers(&c, &s, "oauth2.googleapis.com:8443"));
+    assert_false(answers(&c, &s, "oauth2.googleapis.com:80"));
+    assert_false(answers(&c, &s, "storage.googleapis.com:443"));
+    assert_false(answers(&c, &s, "oauth2.googleapis.com.evil.test:443"));
+    c.policy.tunnel = "list"; /* our own are answered, the rest is not let through */
+    assert_true(answers(&c, &s, "oauth2.googleapis.com:443"));
+    s.rules = own;
+    s.rule_count = ARRAY_LEN(own);
+    assert_true(answers(&c, &s, "oauth2.googleapis.com:443"));
+    assert_false(answers(&c, &s, "www.googleapis.com:443"));
+    s.rules = swaps;
+    s.rule_count = 1;
+    assert_false(answers(&c, &s, "oauth2.googleapis.com:443"));
+    s.rule_count = 0;
+    c.policy.swap_domains = (struct conf_list){other, 1};
+    assert_false(answers(&c, &s, "oauth2.googleapis.com:443"));
+    c = base_conf();
+    assert_false(answers(&c, &s, "oauth2.googleapis.com:443"));
+}
+
+static void only_listed_balancers_speak_for_others(void **state)
+{
+    static char *nets[] = {"10.1.0.0/16", "fd00::/8"};
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+    struct conf c = base_conf();
+    struct policy *p = make(&c);
+    inet_pton(AF_INET, "10.1.2.3", &in.sin_addr);
+    assert_false(policy_is_balancer(p, (struct sockaddr *)&in));
+    policy_destroy(p);
+    c.listen.proxy_protocol = (struct conf_list){nets, 2};
+    p = make(&c);
+    assert_true(policy_is_balancer(p, (struct sockaddr *)&in));
+    inet_pton(AF_INET6, "::ffff:10.1.2.3", &six.sin6_addr);
+    assert_true(policy_is_balancer(p, (struct sockaddr *)&six));
+    inet_pton(AF_INET6, "fd00::1", &six.sin6_addr);
+    assert_true(policy_is_balancer(p, (struct sockaddr *)&six));
+    inet_pton(AF_INET, "10.2.0.1", &in.sin_addr);
+    assert_false(policy_is_balancer(p, (struct sockaddr *)&in));
+    policy_destroy(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +444,8 @@ int main(void)
         cmocka_unit_test(callers_are_private_by_default),
         cmocka_unit_test(connect_to_is_as_curls),
         cmocka_unit_test(no_memory_leaks_nothing),
+        cmocka_unit_test(token_hosts_are_ours_only_while_somebody_needs_them),
+        cmocka_unit_test(only_listed_balancers_speak_for_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

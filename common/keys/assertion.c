@@ -198,11 +198,29 @@ static bool audience_ok(struct slice aud)
     return false;
 }
 
-static enum assertion_fault judge_claims(const struct assertion *a, int64_t now_s)
+/* "https://HOST/..." of a service of Google's; or none, when there are scopes instead. */
+static bool service_ok(const cJSON *claims, struct slice aud)
+{
+    struct slice scope, prefix = SLICE("https://");
+    if (aud.n == 0)
+        return text_member(claims, "scope", &scope) && scope.n;
+    struct slice rest = slice_sub(aud, prefix.n, aud.n);
+    struct slice host = slice_sub(rest, 0, slice_find(rest, '/', 0));
+    for (size_t i = 0; i < host.n; i++)
+        if (!((host.p[i] >= 'a' && host.p[i] <= 'z') || (host.p[i] >= '0' && host.p[i] <= '9') ||
+              host.p[i] == '-' || host.p[i] == '.'))
+            return false;
+    return slice_starts(aud, prefix) && slice_ends(host, SLICE(".googleapis.com")) &&
+           !audience_ok(aud);
+}
+
+static enum assertion_fault judge_claims(const struct assertion *a, enum assertion_use use,
+                                         int64_t now_s)
 {
     struct slice aud, sub;
     const cJSON *target = NULL;
-    if (!text_member(a->claims, "aud", &aud) || !audience_ok(aud))
+    if (!text_member(a->claims, "aud", &aud) ||
+        !(use == ASSERTION_GRANT ? audience_ok(aud) : service_ok(a->claims, aud)))
         return ASSERTION_AUDIENCE;
     if (!times_ok(a->claims, now_s))
         return ASSERTION_TIME;
@@ -213,11 +231,11 @@ static enum assertion_fault judge_claims(const struct assertion *a, int64_t now_
     return ASSERTION_OK;
 }
 
-enum assertion_fault assertion_judge(const struct assertion *a, struct slice key_id,
-                                     struct slice public_pem, int64_t now_s)
+enum assertion_fault assertion_judge(const struct assertion *a, enum assertion_use use,
+                                     struct slice key_id, struct slice public_pem, int64_t now_s)
 {
     enum assertion_fault fault = judge_header(a->header, key_id);
     if (fault == ASSERTION_OK)
         fault = judge_signature(a, public_pem);
-    return fault == ASSERTION_OK ? judge_claims(a, now_s) : fault;
+    return fault == ASSERTION_OK ? judge_claims(a, use, now_s) : fault;
 }

@@ -39,16 +39,22 @@ enum assertion_fault {
     ASSERTION_ALGORITHM, /* not RS256 */
     ASSERTION_KEY,       /* names another key, or the public key is none */
     ASSERTION_SIGNATURE,
-    ASSERTION_AUDIENCE, /* not a token address, or more than one */
+    ASSERTION_AUDIENCE, /* not for us, or for more than one */
     ASSERTION_TIME,     /* expired, from the future, or for more than an hour */
     ASSERTION_ID_TOKEN, /* asks for an identity, which we cannot give */
     ASSERTION_SUBJECT,  /* wants to act for a user, which we cannot do */
     ASSERTION_FAULTS
 };
+/* What it is for. */
+enum assertion_use {
+    ASSERTION_GRANT, /* the token endpoint: RFC 7523 */
+    ASSERTION_BEARER /* stands in a token's place: AIP-4111 */
+};
 /** Verifies A against the key whose id is KEY_ID (an assertion need not name it, but must not name
  * another) and whose public half is PUBLIC_PEM (RSA, 2048 to 8192 bits), at NOW_S (Unix s). Nothing
  * of the claims is believed or looked at before the signature. */
-enum assertion_fault assertion_judge(const struct assertion *a, struct slice key_id,
-                                     struct slice public_pem, int64_t now_s) NODISCARD;
+enum assertion_fault assertion_judge(const struct assertion *a, enum assertion_use use,
+                                     struct slice key_id, struct slice public_pem,
+                                     int64_t now_s) NODISCARD;
 
 #endif

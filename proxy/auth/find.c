@@ -4,6 +4,7 @@
 
 #include "auth/pass.h"
 #include "auth/percent.h"
+#include "auth/virtual.h"
 #include "base/mem.h"
 
 struct finder {
@@ -94,6 +95,10 @@ static const struct snap_client *verify(struct slice placeholder, const struct s
         return look_up(known->hash, s, now_s, ret_reason, ret_status);
     *ret_reason = "unknown";
     *ret_status = 401;
+    if (placeholder.n > PLACEHOLDER_MAX) {
+        const struct snap_client *by = virtual_bearer(placeholder, s, now_s);
+        return by ? check(by, now_s, ret_reason, ret_status) : NULL;
+    }
     if (!is_placeholder_shaped(placeholder))
         return NULL;
     if (placeholder_hash(k, placeholder, hash) != ERR_OK) {
@@ -124,7 +129,7 @@ static void take(struct finder *f, struct slice candidate)
     if (candidate.n == 0)
         return;
     if (f->known_to && !f->has_known)
-        f->has_known = pass_is_one(candidate) ||
+        f->has_known = pass_is_one(candidate) || virtual_is_signed(candidate, f->known_to) ||
                        auth_verify(candidate, f->known_to, f->key, 0, &reason, &status) != NULL ||
                        status != 401;
     if (!f->has_one) {
@@ -241,6 +246,7 @@ void auth_find(const struct head *h, const struct snapshot *s, const struct mast
     }
     ret->client =
         verify(ret->placeholder, s, k, memo, now_s, &ret->known, &ret->reason, &ret->status);
+    ret->placeholder = virtual_tail(ret->placeholder);
 }
 
 bool auth_holds_known(const struct head *h, const struct snapshot *s, const struct master_key *k)

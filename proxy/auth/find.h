@@ -14,7 +14,7 @@ struct auth_result {
     const struct snap_client *client; /* borrowed from the snapshot; NULL when refused */
     const struct auth_known *known; /* the memo's; NULL when it has none. Valid during this event */
     struct slice placeholder; /* the one candidate: in the head, or in DECODED when it stood encoded
-                                 in the query */
+                                 in the query; of a long one the last PLACEHOLDER_MAX bytes */
     const char *reason;       /* when refused: "none", "several", "unknown", "disabled", "expired",
                                  "pass_expired", "internal" */
     int status;               /* 0, or what to answer: 400, 401, 403, 500 */

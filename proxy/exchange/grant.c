@@ -5,6 +5,7 @@
 
 #include "auth/pass.h"
 #include "auth/percent.h"
+#include "auth/virtual.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "keys/assertion.h"
@@ -79,27 +80,6 @@ static bool take_form(struct slice body, struct sbuf *ret_assertion)
     return ok;
 }
 
-/* The client whose virtual service account has this address. */
-static const struct snap_client *find_issuer(const struct snapshot *s, struct slice issuer)
-{
-    const struct snap_client *found = NULL;
-    struct sbuf email;
-    if (!slice_ends(issuer, SLICE(VIRTUAL_DOMAIN)) || issuer.n > VIRTUAL_EMAIL_MAX)
-        return NULL;
-    sbuf_init(&email, VIRTUAL_EMAIL_MAX);
-    for (size_t i = 0; i < s->client_count && !found; i++) {
-        const struct snap_client *c = &s->clients[i];
-        if (c->sa_key_id.n == 0 || c->sa_public_key.n == 0 || c->name.n >= issuer.n)
-            continue;
-        sbuf_clear(&email);
-        virtual_email_add(&email, c->name);
-        if (!email.failed && slice_eq(sbuf_slice(&email), issuer))
-            found = c;
-    }
-    sbuf_finish(&email);
-    return found;
-}
-
 static void refuse(struct exchange *x, const char *description, const char *reason)
 {
     struct sbuf body;
@@ -133,7 +113,8 @@ static void give(struct exchange *x, const struct snap_client *c, int64_t now_s)
 static void judge(struct exchange *x, const struct snap_client *c, const struct assertion *a)
 {
     int64_t now_s = clock_wall_s();
-    enum assertion_fault fault = assertion_judge(a, c->sa_key_id, c->sa_public_key, now_s);
+    enum assertion_fault fault =
+        assertion_judge(a, ASSERTION_GRANT, c->sa_key_id, c->sa_public_key, now_s);
     if (fault != ASSERTION_OK) {
         refuse(x, faults[fault].description, faults[fault].reason);
         return;
@@ -153,7 +134,7 @@ bool grant_answer(struct exchange *x, struct slice body)
     const struct snap_client *c = NULL;
     sbuf_init(&text, ASSERTION_MAX);
     if (take_form(body, &text) && assertion_parse(sbuf_slice(&text), &a) == ERR_OK) {
-        c = find_issuer(x->snap, a.issuer);
+        c = virtual_issuer(x->snap, a.issuer);
         if (c)
             judge(x, c, &a);
         assertion_finish(&a);

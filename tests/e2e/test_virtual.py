@@ -278,6 +278,75 @@ class Answers(Case):
             made.refresh(transport)
 
 
+class SelfSigned(Case):
+    """SDKs of Google's gRPC services sign a token themselves (AIP-4111) and never ask the token endpoint."""
+
+    def setUp(self):
+        super().setUp()
+        self.known(self.info)
+        self.cloud.reset()
+
+    def made(self, info=None, header=None, key=None, **change):
+        info = info or self.info
+        mine = {"sub": info["client_email"], "aud": f"https://{VERTEX}/", "scope": None, **change}
+        return sign(info, claims_of(info, **mine), header, key)
+
+    def test_it_stands_in_a_placeholders_place(self):
+        for label, token in (("for a host", self.made()), ("for a service", self.made(aud=f"https://{VERTEX}/google.cloud.aiplatform.v1.PredictionService")), ("for scopes", self.made(aud=None, scope=SCOPE)),
+                             ("without kid", self.made(header={"alg": "RS256", "typ": "JWT"}))):
+            for h2 in (False, True):
+                with self.subTest(what=label, h2=h2):
+                    response = self.use(token, h2=h2)
+                    self.assertEqual((response.status, response.body), (200, WANTED), response)
+        self.assertCleanCloud()
+        seen = [r for r in self.cloud.log() if r["host"] == VERTEX]
+        self.assertEqual({dict(r["headers"])["authorization"][:12] for r in seen}, {"Bearer ya29."})
+        self.assertNotIn("eyJ", self.lab.log_text())
+
+    def test_what_proves_nothing_is_unknown(self):
+        now = int(time.time())
+        stranger = rsa.generate_private_key(65537, 2048)
+        good = self.made()
+        head, body, signature = good.split(".")
+        for label, token in {"another key": self.made(key=stranger), "alg none": b64({"alg": "none"}) + f".{body}.{signature}", "expired": self.made(iat=now - 3600, exp=now - 61), "too long": self.made(exp=now + 3700),
+                             "the endpoint's": self.made(aud=AUDIENCE), "elsewhere": self.made(aud="https://evil.test/"), "no purpose": self.made(aud=None), "for a user": self.made(sub="boss@corp.test"),
+                             "changed": f"{head}.{b64({**claims_of(self.info), 'aud': f'https://{VERTEX}/x'})}.{signature}", "no such client": self.made({**self.info, "client_email": "x@credswap.iam.gserviceaccount.com"}),
+                             "a real account's": self.made(json.load(open(key_file(3), encoding="utf-8"))), "huge": good + "A" * 20000, "an assertion": sign(self.info, claims_of(self.info))}.items():
+            with self.subTest(what=label):
+                self.assertOwnError(self.use(token), 401, "vertex")
+        self.assertNothingForwarded()
+
+    def test_it_must_not_leave(self):
+        token = self.made()
+        for how in ({"headers": [("x-trace", token)]}, {"path": OURS + "?x=" + token}, {"headers": [("x-trace", base64.b64encode(token.encode()).decode())]}, {"path": OURS + "?x=" + token[-520:]}):
+            self.assertOwnError(self.use(token, **how), 400, "vertex")
+        self.assertNothingForwarded()
+        self.assertStatus(self.lab.ask(WWW, "/storage/v1/b", b"", [("authorization", "Bearer " + token)], method="GET"), 400)
+        self.assertEqual(self.endpoint_saw(), [])
+        other = self.made(json.load(open(key_file(3), encoding="utf-8")))
+        self.lab.ask(WWW, "/storage/v1/b", b"", [("authorization", "Bearer " + other)], method="GET")
+        self.assertEqual(len(self.endpoint_saw()), 1)
+
+    def test_a_model_in_the_body(self):
+        path = MODEL.format("us-central1", "x", "y", "z").rsplit("/publishers", 1)[0] + "/endpoints/openapi/chat/completions"
+        response = self.lab.ask(path=path, body=b'{"model":"google/gemini-2.5-pro","messages":[]}', token=self.made())
+        self.assertNotEqual(response.status, 400, response)
+
+    def test_it_ends_with_the_client(self):
+        token = self.made()
+        self.assertStatus(self.use(token), 200)
+        self.lab.cs("client", "set", "alice", "state=off")
+        try:
+            self.assertTrue(until(lambda: self.use(token).status == 403, 1.5))
+        finally:
+            self.lab.cs("client", "set", "alice", "state=on")
+        self.assertTrue(until(lambda: self.use(token).status == 200, 1.5))
+        self.file("alice")
+        self.assertTrue(until(lambda: self.use(token).status == 401, 1.5))
+        self.cloud.reset()
+        type(self).info = self.file("alice")
+
+
 class Foreign(Case):
     """What is not ours to answer is Google's, byte for byte."""
 

@@ -83,14 +83,18 @@ static void check(enum how how, struct slice text)
         return;
     CHECK(text.n <= ASSERTION_MAX && a.issuer.n > 0 && a.signing_input.p == text.p);
     CHECK(a.signing_input.n + 1 + a.signature.n == text.n);
-    enum assertion_fault f =
-        assertion_judge(&a, SLICE(KID), slice_make(public_text, public_n), NOW);
-    CHECK(f < ASSERTION_FAULTS);
-    CHECK(f != ASSERTION_OK || how == HOW_SIGNED);
-    CHECK(how == HOW_SIGNED || f <= ASSERTION_SIGNATURE); /* claims are not looked at before */
+    struct slice pem = slice_make(public_text, public_n);
+    enum assertion_fault f = assertion_judge(&a, ASSERTION_GRANT, SLICE(KID), pem, NOW),
+                         b = assertion_judge(&a, ASSERTION_BEARER, SLICE(KID), pem, NOW);
+    CHECK(f < ASSERTION_FAULTS && b < ASSERTION_FAULTS);
+    CHECK((f != ASSERTION_OK && b != ASSERTION_OK) || how == HOW_SIGNED);
+    CHECK(f != ASSERTION_OK || b != ASSERTION_OK); /* nothing is both */
+    /* claims are not looked at before the signature, whatever it is for */
+    CHECK(how == HOW_SIGNED || (f <= ASSERTION_SIGNATURE && b == f));
     if (f == ASSERTION_OK)
         check_accepted(&a);
-    CHECK(assertion_judge(&a, SLICE("other"), SLICE("no key"), NOW) != ASSERTION_OK);
+    CHECK(assertion_judge(&a, ASSERTION_BEARER, SLICE("other"), SLICE("no key"), NOW) !=
+          ASSERTION_OK);
     assertion_finish(&a);
 }
 

@@ -74,7 +74,8 @@ static enum assertion_fault judged_at(struct slice text, int64_t now_s)
     struct assertion a;
     assert_int_equal(assertion_parse(text, &a), ERR_OK);
     assert_true(slice_eq(a.issuer, SLICE(ISS)));
-    enum assertion_fault f = assertion_judge(&a, SLICE(KID), sbuf_slice(&pem), now_s);
+    enum assertion_fault f =
+        assertion_judge(&a, ASSERTION_GRANT, SLICE(KID), sbuf_slice(&pem), now_s);
     assertion_finish(&a);
     return f;
 }
@@ -156,10 +157,12 @@ static void the_key_decides(void **state)
     assert_int_equal(judged("{\"alg\":\"RS256\",\"kid\":\"another\"}", CLAIMS("")), ASSERTION_KEY);
     assert_int_equal(judged_at(made(HEADER, SLICE(CLAIMS("")), other), NOW), ASSERTION_SIGNATURE);
     assert_int_equal(assertion_parse(made(HEADER, SLICE(CLAIMS("")), key), &a), ERR_OK);
-    assert_int_equal(assertion_judge(&a, SLICE(KID), sbuf_slice(&other_pem), NOW),
+    assert_int_equal(assertion_judge(&a, ASSERTION_GRANT, SLICE(KID), sbuf_slice(&other_pem), NOW),
                      ASSERTION_SIGNATURE);
-    assert_int_equal(assertion_judge(&a, SLICE(KID), SLICE(""), NOW), ASSERTION_KEY);
-    assert_int_equal(assertion_judge(&a, SLICE(KID), SLICE("no pem"), NOW), ASSERTION_KEY);
+    assert_int_equal(assertion_judge(&a, ASSERTION_GRANT, SLICE(KID), SLICE(""), NOW),
+                     ASSERTION_KEY);
+    assert_int_equal(assertion_judge(&a, ASSERTION_GRANT, SLICE(KID), SLICE("no pem"), NOW),
+                     ASSERTION_KEY);
     assertion_finish(&a);
 }
 
@@ -172,7 +175,8 @@ static void keys_of_another_kind_or_size_are_none(void **state)
         struct assertion a;
         public_pem(keys[i], &text);
         assert_int_equal(assertion_parse(made(HEADER, SLICE(CLAIMS("")), keys[i]), &a), ERR_OK);
-        assert_int_equal(assertion_judge(&a, SLICE(KID), sbuf_slice(&text), NOW), ASSERTION_KEY);
+        assert_int_equal(assertion_judge(&a, ASSERTION_GRANT, SLICE(KID), sbuf_slice(&text), NOW),
+                         ASSERTION_KEY);
         assertion_finish(&a);
         sbuf_finish(&text);
         EVP_PKEY_free(keys[i]);
@@ -192,7 +196,8 @@ static void a_changed_byte_is_noticed(void **state)
         copy[i] = copy[i] == 'A' ? 'B' : 'A';
         if (assertion_parse(slice_make(copy, good.n), &a) != ERR_OK)
             continue;
-        assert_int_not_equal(assertion_judge(&a, SLICE(KID), sbuf_slice(&pem), NOW), ASSERTION_OK);
+        assert_int_not_equal(
+            assertion_judge(&a, ASSERTION_GRANT, SLICE(KID), sbuf_slice(&pem), NOW), ASSERTION_OK);
         assertion_finish(&a);
         checked++;
     }
@@ -258,6 +263,44 @@ static void audiences_and_wishes(void **state)
     assert_int_equal(judged(HEADER, CLAIMS(",\"target_audience\":null")), ASSERTION_ID_TOKEN);
     assert_int_equal(judged(HEADER, CLAIMS(",\"sub\":\"boss@corp.test\"")), ASSERTION_SUBJECT);
     assert_int_equal(judged(HEADER, CLAIMS(",\"sub\":7")), ASSERTION_SUBJECT);
+}
+
+static enum assertion_fault judged_bearer(const char *claims)
+{
+    struct assertion a;
+    assert_int_equal(assertion_parse(made(HEADER, slice_of(claims), key), &a), ERR_OK);
+    enum assertion_fault f =
+        assertion_judge(&a, ASSERTION_BEARER, SLICE(KID), sbuf_slice(&pem), NOW);
+    assertion_finish(&a);
+    return f;
+}
+
+/* AIP-4111: for one service, or for scopes; never what the token endpoint takes, nor the reverse.
+ */
+static void a_token_of_its_own_making_is_for_a_service(void **state)
+{
+#define BEARER(more) "{\"iss\":\"" ISS "\",\"sub\":\"" ISS "\"" TIMES more "}"
+    static const char *const good[] = {
+        BEARER(",\"aud\":\"https://us-central1-aiplatform.googleapis.com/\""),
+        BEARER(",\"aud\":\"https://aiplatform.googleapis.com/google.cloud.x.v1.Y\""),
+        BEARER(",\"scope\":\"https://www.googleapis.com/auth/cloud-platform\"")};
+    static const char *const bad[] = {
+        BEARER(""),
+        BEARER(",\"scope\":\"\""),
+        BEARER(",\"aud\":\"" AUD "\""),
+        BEARER(",\"aud\":\"http://aiplatform.googleapis.com/\""),
+        BEARER(",\"aud\":\"https://aiplatform.googleapis.com.evil.test/\""),
+        BEARER(",\"aud\":\"https://evil.test/.googleapis.com\""),
+        BEARER(",\"aud\":\"https://evil.test?x.googleapis.com\""),
+        BEARER(",\"aud\":\"https://u@x.googleapis.com/\""),
+        BEARER(",\"aud\":[\"" AUD "\"]"),
+        BEARER(",\"aud\":\"x\",\"scope\":\"a\"")};
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        assert_int_equal(judged_bearer(good[i]), ASSERTION_OK);
+        assert_int_equal(judged(HEADER, good[i]), ASSERTION_AUDIENCE);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(judged_bearer(bad[i]), ASSERTION_AUDIENCE);
 }
 
 static void what_has_no_issuer_is_no_assertion(void **state)
@@ -364,6 +407,7 @@ int main(void)
         cmocka_unit_test(a_changed_byte_is_noticed),
         cmocka_unit_test(times_are_an_hour_at_most_and_now),
         cmocka_unit_test(audiences_and_wishes),
+        cmocka_unit_test(a_token_of_its_own_making_is_for_a_service),
         cmocka_unit_test(what_has_no_issuer_is_no_assertion),
         cmocka_unit_test(size_is_bounded_before_anything_is_read),
         cmocka_unit_test(padding_is_taken_where_it_belongs),

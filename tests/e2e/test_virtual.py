@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 import answers
 import client
 import client2
-from harness import (ALICE, BODY, GEMINI, GEMINI_PATH, GENERATE, MODEL, OAUTH, VERTEX, LabCase, email, key_file, preload, shim, until)
+from harness import (ALICE, BODY, GEMINI, GEMINI_PATH, GENERATE, MODEL, OAUTH, VERTEX, LabCase, ShimCase, email, key_file, preload, shim, until)
 
 WWW = "www.googleapis.com"
 WWW_TOKEN = "/oauth2/v4/token"
@@ -464,14 +464,10 @@ class Foreign(Case):
             self.lab.signal(1)
 
 
-class Revocation(Case):
+class Revocation(ShimCase, Case):
     """A pass is worth what its client is worth, at once."""
 
     LAB = {**LAB, "env": preload()}
-
-    def tearDown(self):
-        shim.reset()
-        super().tearDown()
 
     def client(self, name):
         self.lab.add_client(name, "gemini", f"gemini-{name}-0123456789abcdef")

@@ -31,29 +31,47 @@ void virtual_email_add(struct sbuf *out, struct slice name)
     sbuf_adds(out, VIRTUAL_DOMAIN);
 }
 
-/* RFC 3629: neither overlong nor surrogates nor beyond U+10FFFF. cJSON takes any byte. */
+/* How many bytes follow LEAD in UTF-8, and where the first of them lies (RFC 3629 section 4:
+ * neither overlong nor surrogates nor beyond U+10FFFF). False when nothing begins with it. */
+static bool utf8_tail(unsigned char lead, unsigned *ret_more, unsigned char *ret_lo,
+                      unsigned char *ret_hi)
+{
+    static const struct {
+        unsigned char from, to, more, lo, hi;
+    } forms[] = {
+        {0x00, 0x7f, 0, 0, 0},       {0xc2, 0xdf, 1, 0x80, 0xbf}, {0xe0, 0xe0, 2, 0xa0, 0xbf},
+        {0xe1, 0xec, 2, 0x80, 0xbf}, {0xed, 0xed, 2, 0x80, 0x9f}, {0xee, 0xef, 2, 0x80, 0xbf},
+        {0xf0, 0xf0, 3, 0x90, 0xbf}, {0xf1, 0xf3, 3, 0x80, 0xbf}, {0xf4, 0xf4, 3, 0x80, 0x8f}};
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+        if (lead < forms[i].from || lead > forms[i].to)
+            continue;
+        *ret_more = forms[i].more;
+        *ret_lo = forms[i].lo;
+        *ret_hi = forms[i].hi;
+        return true;
+    }
+    return false;
+}
+
+/* cJSON takes any byte. */
 static bool is_utf8(struct slice s)
 {
-    for (size_t i = 0; i < s.n;) {
-        unsigned char c = (unsigned char)s.p[i++];
-        unsigned more = c < 0x80   ? 0
-                        : c < 0xc2 ? 9
-                        : c < 0xe0 ? 1
-                        : c < 0xf0 ? 2
-                        : c < 0xf5 ? 3
-                                   : 9;
-        if (more > s.n - i)
-            return false;
-        unsigned char lo = 0x80, hi = 0xbf;
-        if (c == 0xe0 || c == 0xf0)
-            lo = c == 0xe0 ? 0xa0 : 0x90;
-        if (c == 0xed || c == 0xf4)
-            hi = c == 0xed ? 0x9f : 0x8f;
-        for (; more; more--, i++, lo = 0x80, hi = 0xbf)
-            if ((unsigned char)s.p[i] < lo || (unsigned char)s.p[i] > hi)
+    unsigned more = 0;
+    unsigned char lo = 0, hi = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (more == 0) {
+            if (!utf8_tail(c, &more, &lo, &hi))
                 return false;
+            continue;
+        }
+        if (c < lo || c > hi)
+            return false;
+        more--;
+        lo = 0x80;
+        hi = 0xbf;
     }
-    return true;
+    return more == 0;
 }
 
 /* RFC 7515 has no padding, but google-auth for Python wrote it until 1.6, and Google takes it. */

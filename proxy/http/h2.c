@@ -56,6 +56,9 @@ struct h2_stream {
     bool is_deferred;                             /* nghttp2 waits for more of the body */
     bool is_bodiless; /* the answer has no body, whatever is sent (HEAD, 204, 304) */
     bool is_head_method, expects_continue, has_length, has_trailers;
+    bool is_websocket, is_switched; /* it was asked for; it is one */
+    bool is_end_early;
+    struct sbuf early; /* with its end: what came of a WebSocket before its answer */
     uint32_t interims;
     uint32_t error; /* of the end: RFC 9113 section 7 */
     struct piece *first, *last;
@@ -140,6 +143,7 @@ static struct h2_stream *stream_create(struct h2 *h, int32_t id)
     s->h2 = h;
     s->id = id;
     list_init(&s->settle);
+    sbuf_init(&s->early, STREAM_WINDOW);
     h2_gather_init(&s->gather, &h->limits);
     list_add_last(&h->all, &s->all);
     return s;
@@ -160,6 +164,7 @@ static void drop_queue(struct h2_stream *s)
 static void stream_free(struct h2_stream *s)
 {
     drop_queue(s);
+    sbuf_finish_wipe(&s->early);
     h2_gather_finish(&s->gather);
     list_remove(&s->all);
     list_remove(&s->settle);
@@ -351,8 +356,17 @@ static void resume(struct h2_stream *s)
     (void)nghttp2_session_resume_data(s->h2->ng, s->id);
 }
 
+/* A WebSocket is opened by what HTTP/1 says with 101, and by no other answer: the client would take
+ * each 2xx for it (RFC 8441 section 4). */
+static bool may_answer(const struct h2_stream *s, const struct head *head)
+{
+    return head->is_websocket ? s->is_websocket : !s->is_websocket || head->status / 100 != 2;
+}
+
 static enum err submit_answer(struct h2_stream *s, const struct head *head, bool end)
 {
+    if (!may_answer(s, head))
+        return ERR_INVALID;
     bool bodiless = s->is_head_method || head->status == 204 || head->status == 304;
     struct h2_block *b = h2_block();
     bool is_known = head->body == BODY_LENGTH && head->status != 204;
@@ -372,6 +386,9 @@ static enum err submit_answer(struct h2_stream *s, const struct head *head, bool
     s->has_length = !bodiless && is_known;
     s->tx_left = given.content_length;
     s->is_end_put = end || bodiless;
+    s->is_switched = e == ERR_OK && head->is_websocket;
+    if (s->is_switched)
+        mark(s); /* what came before is told */
     return e;
 }
 
@@ -488,7 +505,8 @@ static void h2_reset(struct stream *st)
 {
     struct h2_stream *s = of_stream(st);
     struct h2 *h = s->h2;
-    reset(s, h->session.role == ROLE_SERVER ? NGHTTP2_INTERNAL_ERROR : NGHTTP2_CANCEL);
+    reset(s, h->session.role == ROLE_SERVER && !s->is_websocket ? NGHTTP2_INTERNAL_ERROR
+                                                                : NGHTTP2_CANCEL);
     if (s->id && !s->is_over)
         (void)nghttp2_session_set_stream_user_data(h->ng, s->id, NULL);
     s->is_over = true;
@@ -561,9 +579,41 @@ static void tell_end(struct h2_stream *s)
 {
     if (s->is_end_told)
         return;
+    if (s->is_websocket && !s->is_switched && !s->is_head_sent) {
+        s->is_end_early = true;
+        return;
+    }
     s->is_end_told = true;
+    if (s->is_websocket && !s->is_switched)
+        return; /* it became none */
     if (s->is_owned && s->is_head_told)
         s->stream.sink->on_body(&s->stream, NULL, 0, true);
+}
+
+static void tell_early(struct h2_stream *s)
+{
+    struct sbuf early = s->early;
+    bool end = s->is_end_early;
+    if (!s->is_switched || (early.n == 0 && !end))
+        return;
+    sbuf_init(&s->early, early.max);
+    s->is_end_early = false;
+    if (early.n && s->is_owned && !s->is_over)
+        s->stream.sink->on_body(&s->stream, early.p, early.n, false);
+    sbuf_finish_wipe(&early);
+    if (end)
+        tell_end(s);
+}
+
+/* Bytes of a WebSocket that is none yet wait for the answer; if that makes none of it, they are
+ * nobody's. */
+static void hold_early(struct h2_stream *s, const void *p, size_t n)
+{
+    if (s->is_head_sent)
+        return;
+    sbuf_add(&s->early, p, n);
+    if (s->early.failed)
+        reset(s, NGHTTP2_INTERNAL_ERROR);
 }
 
 /* A request that is none gets its status here, and nobody else hears of it. */
@@ -613,6 +663,7 @@ static void request_head(struct h2_stream *s, bool end)
         return;
     }
     s->is_head_method = slice_eq(head.method, SLICE("HEAD"));
+    s->is_websocket = head.is_websocket;
     s->expects_continue = head.expects_continue && !end;
     say_notice(h);
     own(s);
@@ -750,10 +801,15 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
     /* One stream that stalls must not stall the others: what each holds is bounded by its own
      * window. */
     (void)nghttp2_session_consume_connection(ng, n);
-    if (s && s->is_owned && s->is_head_told && !s->is_over)
-        s->stream.sink->on_body(&s->stream, p, n, false);
-    else
+    if (!s || !s->is_owned || !s->is_head_told || s->is_over) {
         (void)nghttp2_session_consume_stream(ng, id, n);
+    } else if (s->is_websocket && !s->is_switched) {
+        hold_early(s, p, n);
+    } else {
+        tell_early(s);
+        if (s->is_owned && !s->is_over)
+            s->stream.sink->on_body(&s->stream, p, n, false);
+    }
     return 0;
 }
 
@@ -830,6 +886,7 @@ static void tell(struct h2_stream *s)
     s->untold = 0;
     if (n && s->is_owned && s->stream.sink)
         s->stream.sink->on_sent(&s->stream, n);
+    tell_early(s);
     if (s->is_over)
         close_stream(s, why_of(s));
 }
@@ -1071,15 +1128,16 @@ static int make_session(struct h2 *h)
 
 static int say_settings(struct h2 *h)
 {
+    bool is_server = h->session.role == ROLE_SERVER;
     const nghttp2_settings_entry entries[] = {
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, h->limits.header_bytes},
-        {h->session.role == ROLE_SERVER ? NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS
-                                        : NGHTTP2_SETTINGS_ENABLE_PUSH,
-         h->session.role == ROLE_SERVER ? STREAMS_MAX : 0},
+        {is_server ? NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS : NGHTTP2_SETTINGS_ENABLE_PUSH,
+         is_server ? STREAMS_MAX : 0},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}, /* RFC 8441: a server's alone */
     };
-    int r = nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, entries,
-                                    sizeof entries / sizeof *entries);
+    size_t count = sizeof entries / sizeof *entries;
+    int r = nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, entries, count - !is_server);
     return r ? r
              : nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0,
                                                      (int32_t)SESSION_WINDOW);

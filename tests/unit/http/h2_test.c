@@ -611,13 +611,16 @@ static void raw_request(struct end *e, bool end, const char *const *given)
     sbuf_finish(&block);
 }
 
+#define WS                                                                                         \
+    ":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", "h",         \
+        ":path", "/ws"
 #define P ":method", "GET", ":scheme", "https", ":authority", "h", ":path", "/"
 
 static const struct {
     const char *what;
     bool is_good;
     int status; /* of a refusal with an answer; 0: the stream or the connection is broken off */
-    const char *fields[16];
+    const char *fields[18];
 } vectors[] = {
     {"plain", true, 0, {P}},
     {"te: trailers", true, 0, {P, "te", "trailers"}},
@@ -688,6 +691,54 @@ static const struct {
      false,
      0,
      {":method", "GET", ":scheme", "https", ":authority", "h", ":path", "http://x/"}},
+    {"extended CONNECT", true, 0, {WS}},
+    {"extended CONNECT in capitals",
+     true,
+     0,
+     {":method", "CONNECT", ":protocol", "WebSocket", ":scheme", "https", ":authority", "h",
+      ":path", "/"}},
+    {"another protocol",
+     false,
+     501,
+     {":method", "CONNECT", ":protocol", "connect-udp", ":scheme", "https", ":authority", "h",
+      ":path", "/"}},
+    {"protocol of a GET", false, 0, {P, ":protocol", "websocket"}},
+    {"protocol twice", false, 0, {WS, ":protocol", "websocket"}},
+    {"protocol last",
+     false,
+     0,
+     {":method", "CONNECT", ":scheme", "https", ":authority", "h", ":path", "/", "x-a", "b",
+      ":protocol", "websocket"}},
+    {"extended CONNECT without path",
+     false,
+     0,
+     {":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", "h"}},
+    {"extended CONNECT without scheme",
+     false,
+     0,
+     {":method", "CONNECT", ":protocol", "websocket", ":path", "/", ":authority", "h"}},
+    {"extended CONNECT without authority",
+     false,
+     0,
+     {":method", "CONNECT", ":protocol", "websocket", ":path", "/", ":scheme", "https", "host",
+      "h"}},
+    {"extended CONNECT of an asterisk",
+     false,
+     0,
+     {":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", "h",
+      ":path", "*"}},
+    {"extended CONNECT with fragment",
+     false,
+     400,
+     {":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", "h",
+      ":path", "/a#b"}},
+    {"extended CONNECT with length", false, 400, {WS, "content-length", "5"}},
+    {"extended CONNECT with upgrade", false, 0, {WS, "upgrade", "websocket"}},
+    {"extended CONNECT with underscore", false, 400, {WS, "x_api_key", "b"}},
+    {"CONNECT with path",
+     false,
+     0,
+     {":method", "CONNECT", ":authority", "h", ":path", "/", ":scheme", "https"}},
     {"asterisk for GET",
      false,
      0,
@@ -698,12 +749,18 @@ static const struct {
      {":method", "GET", ":scheme", "https", ":authority", "h\x01", ":path", "/"}},
 };
 
+/* Such a request does not end. */
+static bool is_extended(const char *const *given)
+{
+    return strcmp(given[1], "CONNECT") == 0;
+}
+
 static void what_is_no_request_reaches_nobody(void **state)
 {
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
         struct end e;
         assert_true(end_init(&e, ROLE_SERVER));
-        raw_request(&e, true, vectors[i].fields);
+        raw_request(&e, !is_extended(vectors[i].fields), vectors[i].fields);
         bool is_told = e.first && e.first->log.n > 0;
         if (is_told != vectors[i].is_good)
             fail_msg("%s: %s", vectors[i].what, is_told ? sbuf_z(&e.first->log) : "refused");
@@ -867,6 +924,191 @@ static void refused_streams_say_so(void **state)
     sbuf_finish(&f);
 }
 
+/* ---- WebSockets (RFC 8441) ---- */
+
+/* Another frame for the server of raw_request. */
+static void raw_frame(struct end *e, unsigned type, unsigned flags, const void *p, size_t n)
+{
+    struct sbuf b;
+    sbuf_init(&b, 1 << 20);
+    add_frame(&b, type, flags, next_id, p, n);
+    assert_int_equal(session_feed(e->s, b.p, b.n), ERR_OK);
+    sbuf_finish(&b);
+}
+
+static void let_leave(struct end *e)
+{
+    size_t n = e->out_n;
+    e->out_n = 0;
+    session_flushed(e->s, n);
+}
+
+/* The payload of the last frame of TYPE that E put; -1: there is none. FLAGS are its. */
+static int last_frame(const struct end *e, unsigned type, unsigned *flags, const char **payload)
+{
+    int found = -1;
+    for (size_t at = 0; at + 9 <= e->out_n;) {
+        const unsigned char *f = (const unsigned char *)e->out + at;
+        size_t n = (size_t)f[0] << 16 | (size_t)f[1] << 8 | f[2];
+        if (f[3] == type) {
+            found = (int)n;
+            *flags = f[4];
+            *payload = e->out + at + 9;
+        }
+        at += 9 + n;
+    }
+    return found;
+}
+
+static void switch_protocols(struct talk *t)
+{
+    set(0, "Sec-WebSocket-Accept", "whatever");
+    set(1, "Sec-WebSocket-Protocol", "live");
+    struct head h = {.status = 101, .is_websocket = true, .fields = fields, .count = 2};
+    assert_int_equal(stream_send_head(t->st, &h, false), ERR_OK);
+}
+
+static void extended_connect_is_announced(void **state)
+{
+    const char *p;
+    unsigned flags;
+    session_flushed(s.s, 0); /* their SETTINGS leave */
+    session_flushed(c.s, 0);
+    int n = last_frame(&s, 4, &flags, &p);
+    assert_true(n > 0);
+    bool said = false;
+    for (int i = 0; i < n; i += 6)
+        said |= memcmp(p + i, "\0\x8\0\0\0\1", 6) == 0;
+    assert_true(said);
+    n = last_frame(&c, 4, &flags, &p);
+    for (int i = 0; i < n; i += 6)
+        assert_int_not_equal(p[i + 1], 8); /* a server's alone */
+}
+
+static void a_websocket_goes_over_a_stream(void **state)
+{
+    static const char *const given[] = {
+        WS, "sec-websocket-key", "x", "sec-websocket-version", "13", NULL};
+    const char *p;
+    unsigned flags;
+    raw_request(&s, false, given);
+    logged(s.first, "GET https h /ws sec-websocket-version=13 |");
+    raw_frame(&s, 0, 0, "early", 5);
+    logged(s.first, "GET https h /ws sec-websocket-version=13 |");
+    let_leave(&s);
+    switch_protocols(s.first);
+    assert_in_range(last_frame(&s, 1, &flags, &p), 20, 30);
+    assert_int_equal(p[0], (char)0x88); /* :status 200, and no Sec-WebSocket-Accept */
+    assert_int_equal(flags, 4);
+    let_leave(&s);
+    logged(s.first, "GET https h /ws sec-websocket-version=13 |early");
+    raw_frame(&s, 0, 0, " late", 5);
+    assert_int_equal(stream_send_body(s.first->st, "back", 4, false), ERR_OK);
+    assert_int_equal(last_frame(&s, 0, &flags, &p), 4);
+    let_leave(&s);
+    assert_int_equal(s.first->sent, 4);
+    raw_frame(&s, 0, 1, "", 0);
+    logged(s.first, "GET https h /ws sec-websocket-version=13 |early late END");
+    assert_int_equal(stream_send_body(s.first->st, "", 0, true), ERR_OK);
+    assert_int_equal(last_frame(&s, 0, &flags, &p), 0);
+    assert_int_equal(flags, 1);
+    let_leave(&s);
+    assert_int_equal(s.first->why, WHY_DONE);
+}
+
+static void an_end_before_the_answer_waits_too(void **state)
+{
+    static const char *const given[] = {WS, NULL};
+    raw_request(&s, false, given);
+    raw_frame(&s, 0, 0, "a", 1);
+    raw_frame(&s, 0, 1, "b", 1);
+    let_leave(&s);
+    logged(s.first, "GET https h /ws |");
+    switch_protocols(s.first);
+    let_leave(&s);
+    logged(s.first, "GET https h /ws |ab END");
+    stream_reset(s.first->st);
+}
+
+/* More of it than was held comes in the same breath as the answer. */
+static void early_bytes_keep_their_order(void **state)
+{
+    static const char *const given[] = {WS, NULL};
+    raw_request(&s, false, given);
+    raw_frame(&s, 0, 0, "a", 1);
+    let_leave(&s);
+    switch_protocols(s.first);
+    raw_frame(&s, 0, 0, "b", 1);
+    raw_frame(&s, 0, 1, "c", 1);
+    let_leave(&s);
+    logged(s.first, "GET https h /ws |abc END");
+    stream_reset(s.first->st);
+}
+
+static void no_more_early_bytes_than_the_window(void **state)
+{
+    static const char *const given[] = {WS, NULL};
+    static char bytes[16384];
+    session_flushed(s.s, 0);
+    raw_request(&s, false, given);
+    next_id = 0;
+    raw_frame(&s, 4, 1, "", 0); /* SETTINGS count from their ACK on */
+    next_id = 1;
+    for (unsigned i = 0; i < STREAM_WINDOW / sizeof bytes; i++)
+        raw_frame(&s, 0, 0, bytes, sizeof bytes);
+    let_leave(&s);
+    assert_false(s.first->is_closed);
+    raw_frame(&s, 0, 0, bytes,
+              1); /* against the window: nghttp2 ends the connection, or the stream */
+    let_leave(&s);
+    assert_true(s.first->is_closed);
+    assert_int_equal(s.first->got, 0);
+}
+
+static void a_refused_websocket_is_an_answer(void **state)
+{
+    static const char *const given[] = {WS, NULL};
+    raw_request(&s, false, given);
+    raw_frame(&s, 0, 0, "early", 5);
+    struct head h = {.status = 200, .body = BODY_LENGTH, .content_length = 2};
+    assert_int_equal(stream_send_head(s.first->st, &h, false), ERR_INVALID); /* it would be open */
+    h.status = 204;
+    assert_int_equal(stream_send_head(s.first->st, &h, true), ERR_INVALID);
+    answer(s.first, 403, "no");
+    raw_frame(&s, 0, 0, "more", 4);
+    let_leave(&s);
+    logged(s.first, "GET https h /ws |");
+    assert_int_equal(s.first->why, WHY_DONE);
+}
+
+static void a_websocket_is_broken_off_by_cancel(void **state)
+{
+    static const char *const given[] = {WS, NULL};
+    const char *p;
+    unsigned flags;
+    raw_request(&s, false, given);
+    switch_protocols(s.first);
+    let_leave(&s);
+    stream_reset(s.first->st);
+    assert_int_equal(last_frame(&s, 3, &flags, &p), 4);
+    assert_memory_equal(p, "\0\0\0\x8", 4);
+    assert_int_equal(s.first->why, WHY_LOCAL);
+}
+
+static void only_who_asked_for_a_websocket_gets_one(void **state)
+{
+    static const char *const given[] = {P, NULL};
+    raw_request(&s, true, given);
+    struct head h = {.status = 101, .is_websocket = true};
+    assert_int_equal(stream_send_head(s.first->st, &h, false), ERR_INVALID);
+    struct head q = request_of("GET", "/", 0);
+    q.is_websocket = true; /* providers are asked by HTTP/1.1 */
+    struct stream *st = session_open(c.s);
+    talk_new(&c, st);
+    st->sink = &talk_sink;
+    assert_int_equal(stream_send_head(st, &q, false), ERR_INVALID);
+}
+
 /* ---- answers by hand ---- */
 
 static const struct {
@@ -1003,6 +1245,14 @@ int main(void)
         TEST(endless_continuations_end_the_connection),
         TEST(garbage_is_an_error),
         TEST(refused_streams_say_so),
+        TEST(extended_connect_is_announced),
+        TEST(a_websocket_goes_over_a_stream),
+        TEST(an_end_before_the_answer_waits_too),
+        TEST(early_bytes_keep_their_order),
+        TEST(no_more_early_bytes_than_the_window),
+        TEST(a_refused_websocket_is_an_answer),
+        TEST(a_websocket_is_broken_off_by_cancel),
+        TEST(only_who_asked_for_a_websocket_gets_one),
         TEST(what_is_no_answer_is_an_error),
         TEST(interim_answers_are_counted),
         TEST(without_memory_a_stream_or_all_end),

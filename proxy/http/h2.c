@@ -711,7 +711,7 @@ static void answer_head(struct h2_stream *s, bool end)
 static void trailers(struct h2_stream *s)
 {
     struct head head;
-    if (!h2_trailers(&s->gather, &head)) {
+    if (s->is_websocket || !h2_trailers(&s->gather, &head)) { /* RFC 9113 section 8.5 */
         if (s->h2->session.role == ROLE_CLIENT)
             proto_error(s, "trailers");
         else

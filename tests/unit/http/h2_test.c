@@ -1081,6 +1081,33 @@ static void a_refused_websocket_is_an_answer(void **state)
     assert_int_equal(s.first->why, WHY_DONE);
 }
 
+/* RFC 9113 section 8.5: only DATA may follow. */
+static void a_websocket_has_no_trailers(void **state)
+{
+    static const char *const given[] = {WS, NULL};
+    const char *p;
+    unsigned flags;
+    struct sbuf block;
+    sbuf_init(&block, 4096);
+    add_literal(&block, "x-a", "b");
+    for (int answered = 0; answered < 2; answered++) {
+        struct end e;
+        assert_true(end_init(&e, ROLE_SERVER));
+        raw_request(&e, false, given);
+        if (answered)
+            switch_protocols(e.first);
+        let_leave(&e);
+        raw_frame(&e, 1, 5, block.p, block.n);
+        assert_int_equal(last_frame(&e, 3, &flags, &p), 4);
+        assert_memory_equal(p, "\0\0\0\1", 4);
+        let_leave(&e);
+        logged(e.first, "GET https h /ws |");
+        assert_int_equal(e.first->why, WHY_RESET);
+        end_finish(&e);
+    }
+    sbuf_finish(&block);
+}
+
 static void a_websocket_is_broken_off_by_cancel(void **state)
 {
     static const char *const given[] = {WS, NULL};
@@ -1251,6 +1278,7 @@ int main(void)
         TEST(early_bytes_keep_their_order),
         TEST(no_more_early_bytes_than_the_window),
         TEST(a_refused_websocket_is_an_answer),
+        TEST(a_websocket_has_no_trailers),
         TEST(a_websocket_is_broken_off_by_cancel),
         TEST(only_who_asked_for_a_websocket_gets_one),
         TEST(what_is_no_answer_is_an_error),

@@ -20,8 +20,8 @@
 #define OUT_STOP (256u * 1024u)   /* with so many, nothing is read either */
 #define INTERIMS_MAX 20u
 /* Frames that cost us and bring nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, unknown ones,
- * DATA without bytes. So many without a byte of a body in either direction are a flood; a reset
- * counts as several. */
+ * DATA without bytes or of padding alone. So many without a byte of a body in either direction are
+ * a flood; a reset counts as several. */
 #define CHEAP_MAX 1000u
 #define CHEAP_RESET 5u
 /* Streams that the peer opens and resets, at once and then for each second; and those that it makes
@@ -74,7 +74,9 @@ struct h2 {
     uint32_t magic;
     nghttp2_session *ng;
     struct list all, settle, dead;
-    uint32_t count; /* streams with an owner */
+    uint32_t count;           /* streams with an owner */
+    int32_t last_id;          /* server role: the highest that was asked on */
+    int32_t gap_from, gap_to; /* the last ids that were passed over */
     uint32_t faults;
     uint32_t cheap; /* frames, and bytes, since the last that brought something */
     size_t barren;
@@ -739,6 +741,21 @@ static void header_block(struct h2_stream *s, const nghttp2_frame *frame)
         answer_head(s, end);
 }
 
+static void flooded(struct h2 *h)
+{
+    if (h->session.fault.status)
+        return;
+    h->session.fault = (struct fault){h->session.role == ROLE_SERVER ? 400 : 502, "flood"};
+    (void)nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+static void cheap(struct h2 *h, uint32_t cost)
+{
+    h->cheap += cost;
+    if (h->cheap > CHEAP_MAX)
+        flooded(h);
+}
+
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     (void)ng;
@@ -752,6 +769,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
         }
         break;
     case NGHTTP2_DATA:
+        if (frame->hd.length && frame->hd.length == frame->data.padlen)
+            cheap(h, 1);
         if (s && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
             tell_end(s);
         break;
@@ -768,26 +787,34 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
     return 0;
 }
 
-static void flooded(struct h2 *h)
+/* RFC 9113 section 5.1.1: whoever asks on an id has done with those below it. nghttp2 knows no more
+ * which of them were ever used, and passes over what comes on the others. */
+static void look_at_id(struct h2 *h, int32_t id)
 {
-    if (h->session.fault.status)
-        return;
-    h->session.fault = (struct fault){h->session.role == ROLE_SERVER ? 400 : 502, "flood"};
-    (void)nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM);
+    if (id > h->last_id) {
+        if (id > h->last_id + 2) {
+            h->gap_from = h->last_id + 1;
+            h->gap_to = id - 1;
+        }
+        h->last_id = id;
+    } else if (id >= h->gap_from && id <= h->gap_to && !h->session.fault.status) {
+        h->session.fault = (struct fault){400, "stream_id"};
+        (void)nghttp2_session_terminate_session(h->ng, NGHTTP2_PROTOCOL_ERROR);
+    }
 }
 
 static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user)
 {
     (void)ng;
     struct h2 *h = user;
+    if (hd->type == NGHTTP2_HEADERS && h->session.role == ROLE_SERVER)
+        look_at_id(h, hd->stream_id);
     if (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_CONTINUATION ||
         (hd->type == NGHTTP2_DATA && hd->length))
         return 0;
     if (hd->type == NGHTTP2_WINDOW_UPDATE && h->session.role == ROLE_CLIENT)
         return 0; /* the provider's; a large upload earns many */
-    h->cheap += hd->type == NGHTTP2_RST_STREAM ? CHEAP_RESET : 1;
-    if (h->cheap > CHEAP_MAX)
-        flooded(h);
+    cheap(h, hd->type == NGHTTP2_RST_STREAM ? CHEAP_RESET : 1);
     return 0;
 }
 

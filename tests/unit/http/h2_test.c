@@ -840,9 +840,45 @@ static void floods_end_the_connection(void **state)
     assert_true(floods(6, 0, false, 8, 1100));
     assert_true(floods(4, 0, false, 0, 1100)); /* SETTINGS */
     assert_true(floods(0, 0, true, 0, 1100));  /* DATA without bytes */
+    assert_true(floods(0, 8, true, 1, 1100));  /* DATA of padding */
     assert_true(floods(2, 0, true, 5, 1100));  /* PRIORITY */
     assert_true(floods(8, 0, false, 4, 1100)); /* WINDOW_UPDATE */
     assert_true(floods(9, 0, true, 9, 1));     /* CONTINUATION of nothing */
+}
+
+/* RFC 9113 section 5.1.1. nghttp2 takes one that was never used for one that is closed. */
+static void ids_that_go_down_end_the_connection(void **state)
+{
+    static const char *const given[] = {P, NULL};
+    static const struct {
+        uint32_t ids[4];
+        bool is_bad;
+    } rows[] = {{{3, 5, 5, 7}, false}, {{3, 9, 7}, true},      {{5, 3}, true},
+                {{3, 5, 3}, false},    {{9, 11, 13, 5}, true}, {{3, 7, 9, 5}, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct end e;
+        struct sbuf block, b;
+        sbuf_init(&block, 1 << 16);
+        sbuf_init(&b, 1 << 16);
+        for (const char *const *f = given; *f; f += 2)
+            add_literal(&block, f[0], f[1]);
+        assert_true(end_init(&e, ROLE_SERVER));
+        raw_request(&e, true, given);
+        for (size_t j = 0; j < 4 && rows[i].ids[j]; j++) {
+            add_frame(&b, 1, 5, rows[i].ids[j], block.p, block.n);
+            (void)!session_feed(e.s, b.p, b.n);
+            sbuf_clear(&b);
+            for (struct talk *t = e.first; t; t = t->next)
+                if (t->st) /* each is closed before the next comes */
+                    answer(t, 200, "");
+            session_flushed(e.s, 1u << 20);
+        }
+        if ((e.finished > 0) != rows[i].is_bad)
+            fail_msg("row %zu: %d", i, e.finished);
+        end_finish(&e);
+        sbuf_finish(&b);
+        sbuf_finish(&block);
+    }
 }
 
 /* nghttp2 says nothing of frames that it does not know; their bytes are counted. */
@@ -1267,6 +1303,7 @@ int main(void)
         TEST(empty_cookies_leave_no_space),
         TEST(heads_that_are_too_large_are_431),
         TEST(floods_end_the_connection),
+        TEST(ids_that_go_down_end_the_connection),
         TEST(unknown_frames_without_end_do_too),
         TEST(rapid_resets_end_the_connection),
         TEST(endless_continuations_end_the_connection),

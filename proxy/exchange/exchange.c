@@ -911,11 +911,17 @@ static void on_deadline(struct deadline *d)
         fail_with(x, REPLY_CLIENT_TIMEOUT, "body_timeout", -1);
         break;
     case X_SEND:
+        if (!client)
+            back_distrust(x->back);
         note_attempt(x, 0, client ? "body_timeout" : "answer_timeout");
         fail_with(x, client ? REPLY_CLIENT_TIMEOUT : REPLY_TIMEOUT,
                   client ? "body_timeout" : "answer_timeout", -1);
         break;
     case X_STREAM:
+        if (x->back)
+            back_distrust(x->back);
+        break_off(x, "silence");
+        break;
     case X_REPLY:
         break_off(x, "silence");
         break;

@@ -3,8 +3,7 @@
 A Stream looks like an http1.Connection to the cloud and to the faults: they write an answer as HTTP/1
 bytes, and it leaves as frames.  What is no answer in HTTP/1 becomes RST_STREAM.
 
-A rule may have a script of raw frames instead (see Script): from its first frame on the connection is
-nobody's any more, and what comes is only written down.
+A rule may have a script of raw frames instead (see Script): what comes from then on is written down.
 """
 import asyncio
 import base64
@@ -65,7 +64,7 @@ class Script:
             await self.conn.drain()
 
     async def run(self):
-        self.conn.script = True
+        self.conn.script = "alone" if self.rule.get("alone") else True
         try:
             await self.steps(self.rule.get("frames", []))
             if self.rule.get("then"):
@@ -267,7 +266,7 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self.request = None
         self.going = False
-        self.script = False  # raw frames are played: what comes is written down
+        self.script = False  # raw frames are played: what comes is written down; "alone": and answered by nothing else
         self.kept = bytearray()
         self._drained = None
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="latin-1"))
@@ -281,21 +280,28 @@ class Connection(asyncio.Protocol):
         transport.set_write_buffer_limits(high=http1.PAUSE_AT)
         rule = self.rule_of("frames-at-start")
         if rule:
-            self.script = True
+            self.script = "alone"
             asyncio.get_running_loop().create_task(Script(self, rule).run())
             return
         settings = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS,
                     h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1 << 18,
                     h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: http1.MAX_HEAD}
         rule = self.rule_of("settings")
-        if rule:
-            settings.update({int(n): v for n, v in rule.get("values", {}).items()})
-        self.h2.local_settings = h2.settings.Settings(client=False, initial_values=settings)
+        self.h2.local_settings = h2.settings.Settings(client=False, initial_values={} if rule else settings)
         self.h2.initiate_connection()
+        if rule:
+            self.say_settings({**settings, **{int(n): v for n, v in rule.get("values", {}).items()}})
         self.h2.increment_flow_control_window(1 << 24)
         self.send()
         if rule and rule.get("later"):
             asyncio.get_running_loop().call_later(rule.get("later_ms", 300) / 1000, self.change_settings, rule.get("later"))
+
+    def say_settings(self, settings):
+        """The first frame has them all, and they count from their acknowledgement on: a client need not wait for them."""
+        self.h2.update_settings(settings)
+        self.h2.data_to_send()
+        payload = b"".join(int(n).to_bytes(2, "big") + v.to_bytes(4, "big") for n, v in settings.items())
+        self.transport.write(len(payload).to_bytes(3, "big") + b"\4\0" + bytes(4) + payload)
 
     def rule_of(self, kind):
         """A rule that is about connections."""
@@ -319,10 +325,14 @@ class Connection(asyncio.Protocol):
         if self.script:
             self.kept += data
             self.cloud.frames.extend((self.number, kind, flags, stream, payload.hex()) for kind, flags, stream, payload in cut(self.kept))
+        if self.script == "alone":
             return
         try:
             events = self.h2.receive_data(data)
         except h2.exceptions.ProtocolError as why:
+            if self.script:  # what was played has confused it
+                self.script = "alone"
+                return
             if self.going:  # h2 takes nothing more after a GOAWAY of its own
                 return
             self.cloud.malformed(self, data, f"h2: {why}")

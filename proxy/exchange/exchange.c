@@ -539,7 +539,7 @@ static void setup_whole(struct exchange *x)
     sbuf_finish_wipe(&out);
 }
 
-static void setup_bytes(struct exchange *x, struct stream *st, const void *p, size_t n)
+static void setup_bytes(struct exchange *x, struct stream *st, const void *p, size_t n, bool end)
 {
     size_t before = x->setup->raw.n;
     enum setup_state state = setup_feed(x->setup, p, n);
@@ -561,6 +561,10 @@ static void setup_bytes(struct exchange *x, struct stream *st, const void *p, si
         refuse_setup(x, x->setup->code, x->setup->reason);
         break;
     }
+    if (end && x->setup)
+        refuse_setup(x, 1002, "setup_end");
+    else if (end && x->back_stream)
+        give(x, NULL, 0, true);
 }
 
 static void model_known(struct exchange *x);
@@ -575,7 +579,7 @@ static void front_body(struct stream *st, const void *p, size_t n, bool end)
     if (x->state == X_REPLY || x->state == X_OVER || x->answer_ended)
         return;
     if (x->setup) {
-        setup_bytes(x, st, p, n);
+        setup_bytes(x, st, p, n, end);
         return;
     }
     bool straight = x->back_stream && held_all_sent(&x->held);
@@ -919,11 +923,17 @@ static void on_deadline(struct deadline *d)
         fail_with(x, REPLY_CLIENT_TIMEOUT, "body_timeout", -1);
         break;
     case X_SEND:
+        if (!client)
+            back_distrust(x->back);
         note_attempt(x, 0, client ? "body_timeout" : "answer_timeout");
         fail_with(x, client ? REPLY_CLIENT_TIMEOUT : REPLY_TIMEOUT,
                   client ? "body_timeout" : "answer_timeout", -1);
         break;
     case X_STREAM:
+        if (x->back)
+            back_distrust(x->back);
+        break_off(x, "silence");
+        break;
     case X_REPLY:
         break_off(x, "silence");
         break;
@@ -966,8 +976,13 @@ static void begin_swap(struct exchange *x, const struct head *h)
         fail_with(x, o.what, o.reason, o.retry_after_s);
         return;
     }
-    if (x->base.is_websocket && !x->match.is_websocket)
+    if (x->base.is_websocket && !x->match.is_websocket) {
+        if (x->base.is_extended_connect) {
+            fail_with(x, REPLY_METHOD, "no_websocket", -1);
+            return;
+        }
         no_websocket(x);
+    }
     x->front->ops->send_continue(x->front);
     if (x->match.model_in_body && !x->request_ended) {
         exchange_goto(x, X_MODEL);

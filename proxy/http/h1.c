@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "http/h1_parse.h"
+#include "http/ws_key.h"
 
 #define DISCARD_MAX (256u * 1024u) /* of a request body nobody wants, to keep the connection */
 #define CHUNK_EXTRA_MAX 4096u      /* chunk extensions and trailers together (T-07) */
@@ -79,6 +80,7 @@ struct h1 {
     bool body_end;
     struct sbuf held; /* part of a head, or pipelined bytes */
     size_t scanned;
+    char accept[WS_ACCEPT_SIZE]; /* client role: the answer to a key of our own; else empty */
 };
 
 static struct h1 *h1_of(struct session *s)
@@ -356,9 +358,26 @@ static void switched(struct h1 *h)
     h->keep_alive = false;
 }
 
+/* The owner knows nothing of a key of ours, nor of the answer to it. */
+static bool accepts_key(const struct h1 *h, struct head *head)
+{
+    if (!*h->accept)
+        return true;
+    const struct field *f = head_get(head, FIELD_SEC_WEBSOCKET_ACCEPT);
+    bool ok = f && slice_eq(f->value, slice_of(h->accept));
+    uint32_t before = head->count;
+    head_remove(head, FIELD_SEC_WEBSOCKET_ACCEPT);
+    return ok && head->count + 1 == before;
+}
+
 static void answer_head(struct h1 *h, struct head *head)
 {
     if (h->tx == TX_UPGRADE && head->is_websocket) {
+        if (!accepts_key(h, head)) {
+            fail(h, 502, "websocket_accept");
+            close_stream(h, WHY_PROTO);
+            return;
+        }
         switched(h);
         h->stream.sink->on_head(&h->stream, head, false);
         return;
@@ -753,10 +772,30 @@ static enum err send_answer_head(struct h1 *h, const struct head *given, bool en
     return ERR_OK;
 }
 
-static enum err send_request_head(struct h1 *h, const struct head *head, bool end)
+/* RFC 6455 section 4.1, for a client that needs none. KEY lives until the head is written. */
+static enum err add_key(struct h1 *h, struct head *head, char key[WS_KEY_SIZE])
+{
+    static _Thread_local struct field fields[HEAD_MAX_FIELDS + 3];
+    if (head->count > HEAD_MAX_FIELDS + 2)
+        return ERR_INVALID;
+    if (!ws_key_make(key, h->accept))
+        return ERR_CRYPTO;
+    if (head->count)
+        memcpy(fields, head->fields, head->count * sizeof *fields);
+    head->fields = fields;
+    head_add(head, FIELD_SEC_WEBSOCKET_KEY, SLICE("sec-websocket-key"), slice_of(key));
+    return ERR_OK;
+}
+
+static enum err send_request_head(struct h1 *h, const struct head *given, bool end)
 {
     struct sbuf *out = scratch();
-    enum err e = head_write_request(head, head->authority, false, out);
+    struct head own = *given, *head = &own;
+    char key[WS_KEY_SIZE];
+    *h->accept = '\0';
+    enum err e = head->is_extended_connect ? add_key(h, head, key) : ERR_OK;
+    if (e == ERR_OK)
+        e = head_write_request(head, head->authority, false, out);
     if (e == ERR_OK) {
         h->is_head_method = slice_eq(head->method, SLICE("HEAD"));
         h->interims = 0;
@@ -815,10 +854,13 @@ static enum err h1_send_body(struct stream *st, const void *p, size_t n, bool en
     } else if (n) {
         put(h, p, n);
     }
+    bool half_closes = end && h->tx == TX_CLOSE && h->session.role == ROLE_CLIENT;
     if (end) {
         h->tx = TX_DONE;
         h->session.is_answered = h->session.role == ROLE_SERVER;
     }
+    if (half_closes && h->session.out->shut)
+        h->session.out->shut(h->session.out);
     if (end && h->unflushed == 0)
         put(h, "", 0); /* all has left already: the flush that follows closes the stream */
     return ERR_OK;

@@ -20,8 +20,8 @@
 #define OUT_STOP (256u * 1024u)   /* with so many, nothing is read either */
 #define INTERIMS_MAX 20u
 /* Frames that cost us and bring nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, unknown ones,
- * DATA without bytes. So many without a byte of a body in either direction are a flood; a reset
- * counts as several. */
+ * DATA without bytes or of padding alone. So many without a byte of a body in either direction are
+ * a flood; a reset counts as several. */
 #define CHEAP_MAX 1000u
 #define CHEAP_RESET 5u
 /* Streams that the peer opens and resets, at once and then for each second; and those that it makes
@@ -56,6 +56,9 @@ struct h2_stream {
     bool is_deferred;                             /* nghttp2 waits for more of the body */
     bool is_bodiless; /* the answer has no body, whatever is sent (HEAD, 204, 304) */
     bool is_head_method, expects_continue, has_length, has_trailers;
+    bool is_websocket, is_switched; /* it was asked for; it is one */
+    bool is_end_early;
+    struct sbuf early; /* with its end: what came of a WebSocket before its answer */
     uint32_t interims;
     uint32_t error; /* of the end: RFC 9113 section 7 */
     struct piece *first, *last;
@@ -71,7 +74,9 @@ struct h2 {
     uint32_t magic;
     nghttp2_session *ng;
     struct list all, settle, dead;
-    uint32_t count; /* streams with an owner */
+    uint32_t count;           /* streams with an owner */
+    int32_t last_id;          /* server role: the highest that was asked on */
+    int32_t gap_from, gap_to; /* the last ids that were passed over */
     uint32_t faults;
     uint32_t cheap; /* frames, and bytes, since the last that brought something */
     size_t barren;
@@ -140,6 +145,7 @@ static struct h2_stream *stream_create(struct h2 *h, int32_t id)
     s->h2 = h;
     s->id = id;
     list_init(&s->settle);
+    sbuf_init(&s->early, STREAM_WINDOW);
     h2_gather_init(&s->gather, &h->limits);
     list_add_last(&h->all, &s->all);
     return s;
@@ -160,6 +166,7 @@ static void drop_queue(struct h2_stream *s)
 static void stream_free(struct h2_stream *s)
 {
     drop_queue(s);
+    sbuf_finish_wipe(&s->early);
     h2_gather_finish(&s->gather);
     list_remove(&s->all);
     list_remove(&s->settle);
@@ -351,8 +358,17 @@ static void resume(struct h2_stream *s)
     (void)nghttp2_session_resume_data(s->h2->ng, s->id);
 }
 
+/* A WebSocket is opened by what HTTP/1 says with 101, and by no other answer: the client would take
+ * each 2xx for it (RFC 8441 section 4). */
+static bool may_answer(const struct h2_stream *s, const struct head *head)
+{
+    return head->is_websocket ? s->is_websocket : !s->is_websocket || head->status / 100 != 2;
+}
+
 static enum err submit_answer(struct h2_stream *s, const struct head *head, bool end)
 {
+    if (!may_answer(s, head))
+        return ERR_INVALID;
     bool bodiless = s->is_head_method || head->status == 204 || head->status == 304;
     struct h2_block *b = h2_block();
     bool is_known = head->body == BODY_LENGTH && head->status != 204;
@@ -372,6 +388,9 @@ static enum err submit_answer(struct h2_stream *s, const struct head *head, bool
     s->has_length = !bodiless && is_known;
     s->tx_left = given.content_length;
     s->is_end_put = end || bodiless;
+    s->is_switched = e == ERR_OK && head->is_websocket;
+    if (s->is_switched)
+        mark(s); /* what came before is told */
     return e;
 }
 
@@ -488,7 +507,8 @@ static void h2_reset(struct stream *st)
 {
     struct h2_stream *s = of_stream(st);
     struct h2 *h = s->h2;
-    reset(s, h->session.role == ROLE_SERVER ? NGHTTP2_INTERNAL_ERROR : NGHTTP2_CANCEL);
+    reset(s, h->session.role == ROLE_SERVER && !s->is_websocket ? NGHTTP2_INTERNAL_ERROR
+                                                                : NGHTTP2_CANCEL);
     if (s->id && !s->is_over)
         (void)nghttp2_session_set_stream_user_data(h->ng, s->id, NULL);
     s->is_over = true;
@@ -561,9 +581,41 @@ static void tell_end(struct h2_stream *s)
 {
     if (s->is_end_told)
         return;
+    if (s->is_websocket && !s->is_switched && !s->is_head_sent) {
+        s->is_end_early = true;
+        return;
+    }
     s->is_end_told = true;
+    if (s->is_websocket && !s->is_switched)
+        return; /* it became none */
     if (s->is_owned && s->is_head_told)
         s->stream.sink->on_body(&s->stream, NULL, 0, true);
+}
+
+static void tell_early(struct h2_stream *s)
+{
+    struct sbuf early = s->early;
+    bool end = s->is_end_early;
+    if (!s->is_switched || (early.n == 0 && !end))
+        return;
+    sbuf_init(&s->early, early.max);
+    s->is_end_early = false;
+    if (early.n && s->is_owned && !s->is_over)
+        s->stream.sink->on_body(&s->stream, early.p, early.n, false);
+    sbuf_finish_wipe(&early);
+    if (end)
+        tell_end(s);
+}
+
+/* Bytes of a WebSocket that is none yet wait for the answer; if that makes none of it, they are
+ * nobody's. */
+static void hold_early(struct h2_stream *s, const void *p, size_t n)
+{
+    if (s->is_head_sent)
+        return;
+    sbuf_add(&s->early, p, n);
+    if (s->early.failed)
+        reset(s, NGHTTP2_INTERNAL_ERROR);
 }
 
 /* A request that is none gets its status here, and nobody else hears of it. */
@@ -613,6 +665,7 @@ static void request_head(struct h2_stream *s, bool end)
         return;
     }
     s->is_head_method = slice_eq(head.method, SLICE("HEAD"));
+    s->is_websocket = head.is_websocket;
     s->expects_continue = head.expects_continue && !end;
     say_notice(h);
     own(s);
@@ -660,7 +713,7 @@ static void answer_head(struct h2_stream *s, bool end)
 static void trailers(struct h2_stream *s)
 {
     struct head head;
-    if (!h2_trailers(&s->gather, &head)) {
+    if (s->is_websocket || !h2_trailers(&s->gather, &head)) { /* RFC 9113 section 8.5 */
         if (s->h2->session.role == ROLE_CLIENT)
             proto_error(s, "trailers");
         else
@@ -688,6 +741,21 @@ static void header_block(struct h2_stream *s, const nghttp2_frame *frame)
         answer_head(s, end);
 }
 
+static void flooded(struct h2 *h)
+{
+    if (h->session.fault.status)
+        return;
+    h->session.fault = (struct fault){h->session.role == ROLE_SERVER ? 400 : 502, "flood"};
+    (void)nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+static void cheap(struct h2 *h, uint32_t cost)
+{
+    h->cheap += cost;
+    if (h->cheap > CHEAP_MAX)
+        flooded(h);
+}
+
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     (void)ng;
@@ -701,6 +769,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
         }
         break;
     case NGHTTP2_DATA:
+        if (frame->hd.length && frame->hd.length == frame->data.padlen)
+            cheap(h, 1);
         if (s && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
             tell_end(s);
         break;
@@ -717,26 +787,34 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
     return 0;
 }
 
-static void flooded(struct h2 *h)
+/* RFC 9113 section 5.1.1: whoever asks on an id has done with those below it. nghttp2 knows no more
+ * which of them were ever used, and passes over what comes on the others. */
+static void look_at_id(struct h2 *h, int32_t id)
 {
-    if (h->session.fault.status)
-        return;
-    h->session.fault = (struct fault){h->session.role == ROLE_SERVER ? 400 : 502, "flood"};
-    (void)nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM);
+    if (id > h->last_id) {
+        if (id > h->last_id + 2) {
+            h->gap_from = h->last_id + 1;
+            h->gap_to = id - 1;
+        }
+        h->last_id = id;
+    } else if (id >= h->gap_from && id <= h->gap_to && !h->session.fault.status) {
+        h->session.fault = (struct fault){400, "stream_id"};
+        (void)nghttp2_session_terminate_session(h->ng, NGHTTP2_PROTOCOL_ERROR);
+    }
 }
 
 static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user)
 {
     (void)ng;
     struct h2 *h = user;
+    if (hd->type == NGHTTP2_HEADERS && h->session.role == ROLE_SERVER)
+        look_at_id(h, hd->stream_id);
     if (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_CONTINUATION ||
         (hd->type == NGHTTP2_DATA && hd->length))
         return 0;
     if (hd->type == NGHTTP2_WINDOW_UPDATE && h->session.role == ROLE_CLIENT)
         return 0; /* the provider's; a large upload earns many */
-    h->cheap += hd->type == NGHTTP2_RST_STREAM ? CHEAP_RESET : 1;
-    if (h->cheap > CHEAP_MAX)
-        flooded(h);
+    cheap(h, hd->type == NGHTTP2_RST_STREAM ? CHEAP_RESET : 1);
     return 0;
 }
 
@@ -750,10 +828,15 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
     /* One stream that stalls must not stall the others: what each holds is bounded by its own
      * window. */
     (void)nghttp2_session_consume_connection(ng, n);
-    if (s && s->is_owned && s->is_head_told && !s->is_over)
-        s->stream.sink->on_body(&s->stream, p, n, false);
-    else
+    if (!s || !s->is_owned || !s->is_head_told || s->is_over) {
         (void)nghttp2_session_consume_stream(ng, id, n);
+    } else if (s->is_websocket && !s->is_switched) {
+        hold_early(s, p, n);
+    } else {
+        tell_early(s);
+        if (s->is_owned && !s->is_over)
+            s->stream.sink->on_body(&s->stream, p, n, false);
+    }
     return 0;
 }
 
@@ -830,6 +913,7 @@ static void tell(struct h2_stream *s)
     s->untold = 0;
     if (n && s->is_owned && s->stream.sink)
         s->stream.sink->on_sent(&s->stream, n);
+    tell_early(s);
     if (s->is_over)
         close_stream(s, why_of(s));
 }
@@ -1071,15 +1155,16 @@ static int make_session(struct h2 *h)
 
 static int say_settings(struct h2 *h)
 {
+    bool is_server = h->session.role == ROLE_SERVER;
     const nghttp2_settings_entry entries[] = {
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, h->limits.header_bytes},
-        {h->session.role == ROLE_SERVER ? NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS
-                                        : NGHTTP2_SETTINGS_ENABLE_PUSH,
-         h->session.role == ROLE_SERVER ? STREAMS_MAX : 0},
+        {is_server ? NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS : NGHTTP2_SETTINGS_ENABLE_PUSH,
+         is_server ? STREAMS_MAX : 0},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}, /* RFC 8441: a server's alone */
     };
-    int r = nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, entries,
-                                    sizeof entries / sizeof *entries);
+    size_t count = sizeof entries / sizeof *entries;
+    int r = nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, entries, count - !is_server);
     return r ? r
              : nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0,
                                                      (int32_t)SESSION_WINDOW);

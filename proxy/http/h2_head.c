@@ -42,6 +42,8 @@ static struct slice *pseudo(struct h2_gather *g, struct slice name)
         return &g->authority;
     if (slice_eq(name, SLICE(":path")))
         return &g->path;
+    if (slice_eq(name, SLICE(":protocol")))
+        return &g->protocol;
     return slice_eq(name, SLICE(":status")) ? &g->status : NULL;
 }
 
@@ -168,6 +170,19 @@ static bool has_underscore(const struct head *h)
     return false;
 }
 
+/* RFC 8441 section 4, as RFC 6455 section 4.1 asks for the same. Returns the fault's word. */
+static const char *become_websocket(struct head *h, bool end)
+{
+    if (end || h->body == BODY_LENGTH)
+        return "websocket_body";
+    head_remove(h, FIELD_SEC_WEBSOCKET_KEY); /* not used there (section 5) */
+    head_remove(h, FIELD_SEC_WEBSOCKET_ACCEPT);
+    h->method = SLICE("GET");
+    h->body = BODY_NONE;
+    h->is_websocket = h->is_extended_connect = true;
+    return NULL;
+}
+
 bool h2_request_head(struct h2_gather *g, bool end, struct head *ret, struct fault *fault)
 {
     if (g->bad)
@@ -184,11 +199,16 @@ bool h2_request_head(struct h2_gather *g, bool end, struct head *ret, struct fau
                      .count = g->count};
     if (!is_token(h.method) || g->status.p)
         return refuse(fault, 400, "pseudo_field");
+    bool is_extended = g->protocol.p;
     bool is_connect = slice_eq(h.method, SLICE("CONNECT"));
+    if (is_extended && !is_connect)
+        return refuse(fault, 400, "pseudo_field");
+    if (is_extended && !slice_ieq(g->protocol, SLICE("websocket")))
+        return refuse(fault, 501, "protocol");
     struct slice t = h.path;
     if (t.n > TARGET_MAX)
         return refuse(fault, 414, "target_too_long");
-    if (!is_connect &&
+    if ((is_extended || !is_connect) &&
         (!head_target_ok(t) || memchr(t.p, '#', t.n) ||
          (t.p[0] != '/' && !(slice_eq(t, SLICE("*")) && slice_eq(h.method, SLICE("OPTIONS"))))))
         return refuse(fault, 400, "target");
@@ -202,6 +222,8 @@ bool h2_request_head(struct h2_gather *g, bool end, struct head *ret, struct fau
         reason = "field_name";
     if (!reason && end && h.body == BODY_LENGTH && h.content_length)
         reason = "content_length";
+    if (!reason && is_extended)
+        reason = become_websocket(&h, end);
     if (reason)
         return refuse(fault, 400, reason);
     if (end)
@@ -251,7 +273,7 @@ bool h2_trailers(struct h2_gather *g, struct head *ret)
 {
     struct head h = {.fields = g->fields, .count = g->count};
     if (g->bad || g->method.p || g->status.p || g->path.p || g->scheme.p || g->authority.p ||
-        check_fields(&h))
+        g->protocol.p || check_fields(&h))
         return false;
     drop_underscores(&h);
     head_drop_hop_by_hop(&h);
@@ -333,6 +355,8 @@ static enum err add_fields(const struct head *h, struct h2_block *b)
             return ERR_INVALID;
         if (f->id == FIELD_HOST || f->id == FIELD_CONTENT_LENGTH || f->id == FIELD_TE)
             continue; /* written anew */
+        if (h->is_websocket && f->id == FIELD_SEC_WEBSOCKET_ACCEPT)
+            continue; /* RFC 8441 section 5 */
         struct slice name = lower(b, f->name);
         if (name.n == 0)
             return ERR_NOMEM;
@@ -343,7 +367,8 @@ static enum err add_fields(const struct head *h, struct h2_block *b)
 
 enum err h2_write_request(const struct head *h, struct h2_block *b)
 {
-    if (!is_token(h->method) || !head_target_ok(h->path) || !head_target_ok(h->authority))
+    if (!is_token(h->method) || !head_target_ok(h->path) || !head_target_ok(h->authority) ||
+        h->is_websocket)
         return ERR_INVALID;
     add(b, SLICE(":method"), h->method, false);
     add(b, SLICE(":scheme"), SLICE("https"), false);
@@ -361,7 +386,7 @@ enum err h2_write_answer(const struct head *h, bool with_length, struct h2_block
 {
     if (h->status < 100 || h->status > 599)
         return ERR_INVALID;
-    add(b, SLICE(":status"), number(b, (uint64_t)h->status), false);
+    add(b, SLICE(":status"), number(b, h->is_websocket ? 200 : (uint64_t)h->status), false);
     enum err e = add_fields(h, b);
     if (with_length && h->body == BODY_LENGTH)
         add(b, SLICE("content-length"), number(b, h->content_length), false);

@@ -12,7 +12,7 @@ struct h2_gather {
     struct field *fields;
     uint32_t count, max;
     size_t bytes, max_bytes; /* RFC 9113 section 6.5.2: with 32 for each field */
-    struct slice method, scheme, authority, path, status;
+    struct slice method, scheme, authority, path, status, protocol;
     const char *bad; /* static word: what is wrong with it already */
     int bad_status;  /* 400, 431, 500 */
 };
@@ -26,7 +26,8 @@ void h2_gather_add(struct h2_gather *g, struct slice name, struct slice value);
 void h2_gather_finish(struct h2_gather *g);
 
 /** The gathered block as a request's head; END: no body follows. Its slices live as long as the
- * gather. False: FAULT says what to answer. */
+ * gather. An extended CONNECT for a WebSocket (RFC 8441) becomes the GET that asks for one in
+ * HTTP/1.1, without a key. False: FAULT says what to answer. */
 bool h2_request_head(struct h2_gather *g, bool end, struct head *ret,
                      struct fault *fault) NODISCARD;
 /** As an answer's head, interim or final. */
@@ -46,8 +47,9 @@ struct h2_block *h2_block(void);
 /** Wipes what was written. */
 void h2_block_finish(struct h2_block *b);
 /** Adds H to the block. Refuses (ERR_INVALID) what HTTP/1 would refuse as well: CTL in values,
- * names that are no tokens, fields of a connection. Credentials are never indexed (RFC 7541 section
- * 7.1.3). */
+ * names that are no tokens, fields of a connection; and a request for a WebSocket, which goes out
+ * by HTTP/1.1. The 101 is written as the 200 of RFC 8441. Credentials are never indexed (RFC 7541
+ * section 7.1.3). */
 enum err h2_write_request(const struct head *h, struct h2_block *b) NODISCARD;
 enum err h2_write_answer(const struct head *h, bool with_length, struct h2_block *b) NODISCARD;
 enum err h2_write_trailers(const struct head *h, struct h2_block *b) NODISCARD;

@@ -38,6 +38,8 @@
     X(CONTENT_TYPE, "content-type")                                                                \
     X(USER_AGENT, "user-agent")                                                                    \
     X(DATE, "date")                                                                                \
+    X(SEC_WEBSOCKET_KEY, "sec-websocket-key")                                                      \
+    X(SEC_WEBSOCKET_ACCEPT, "sec-websocket-accept")                                                \
     X(SEC_WEBSOCKET_PROTOCOL, "sec-websocket-protocol")                                            \
     X(SEC_WEBSOCKET_EXTENSIONS, "sec-websocket-extensions")
 
@@ -77,6 +79,9 @@ struct head {
     /* A request: GET that asks to become a WebSocket (RFC 6455 section 4.1); no body, but what both
      * sides send after the 101 are body bytes. An answer: that 101. */
     bool is_websocket;
+    /* A request for a WebSocket that came by extended CONNECT (RFC 8441): it has no key, and
+     * nothing else may come of it. */
+    bool is_extended_connect;
     bool expects_continue;
     bool wants_trailers; /* TE: trailers */
     bool wants_upgrade;  /* Connection: upgrade and Upgrade: are both there */

@@ -84,6 +84,9 @@ struct outlet {
     void (*put)(struct outlet *o, const void *p, size_t n);
     /** wants_read() may have become true again. */
     void (*readable)(struct outlet *o);
+    /** Nothing more will be put; the peer hears so when all has left, and may still speak. NULL:
+     * cannot be said. */
+    void (*shut)(struct outlet *o);
     void *owner;
 };
 

@@ -77,9 +77,17 @@ static void outlet_readable(struct outlet *o)
     check_reading(container_of(o, struct pump, outlet));
 }
 
+static void outlet_shut(struct outlet *o)
+{
+    struct pump *p = container_of(o, struct pump, outlet);
+    if (p->link)
+        link_shut(p->link);
+}
+
 void pump_init(struct pump *p)
 {
-    *p = (struct pump){.outlet = {.put = outlet_put, .readable = outlet_readable}};
+    *p = (struct pump){
+        .outlet = {.put = outlet_put, .readable = outlet_readable, .shut = outlet_shut}};
 }
 
 void pump_attach(struct pump *p, struct link *link, struct session *session,

@@ -110,6 +110,17 @@ static void leave_idle(struct conn *c)
     c->pool->stats.idle--;
 }
 
+/* What HTTP/2 still has to say (RST_STREAM, and why it goes) leaves first. */
+static void let_go(struct conn *c, bool clean)
+{
+    struct link *l = c->pump.link;
+    c->pump.link = NULL;
+    if (l && c->is_h2 && link_queued(l))
+        link_finish(l, true);
+    else if (l)
+        link_destroy(l, clean);
+}
+
 static void destroy(struct conn *c, bool clean)
 {
     if (c->is_dead)
@@ -120,8 +131,7 @@ static void destroy(struct conn *c, bool clean)
     deadline_clear(&c->deadline);
     dial_cancel(c->dial);
     c->dial = NULL;
-    if (c->pump.link)
-        link_destroy(c->pump.link, clean);
+    let_go(c, clean);
     c->pool->stats.open--;
     later_destroy(c->pool->conf.dialer.loop->later, &c->later, free_conn);
 }
@@ -286,6 +296,12 @@ void back_destroy(struct back *b)
         destroy(c, false);
     else if (!c->is_dead && c->users == 0)
         park(c); /* its stream was broken off; the others have nothing to do with it */
+}
+
+void back_distrust(struct back *b)
+{
+    if (b->conn->is_h2 && !b->conn->is_dead)
+        retire(b->conn, false);
 }
 
 bool back_is_reused(const struct back *b)

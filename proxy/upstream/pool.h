@@ -48,6 +48,9 @@ void pool_cancel(struct back_wait *w);
 
 /** The stream for one message pair; NULL when the connection died meanwhile. */
 struct stream *back_open(struct back *b);
+/** It fell silent: over HTTP/2 nobody new gets its connection, which may be dead; those who have a
+ * part of it go on. */
+void back_distrust(struct back *b);
 bool back_is_reused(const struct back *b);
 bool back_is_h2(const struct back *b);
 /** Why the connection ended, after its stream closed with WHY_RESET or WHY_PROTO: a static word. */

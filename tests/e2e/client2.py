@@ -52,12 +52,13 @@ class Tunnel(client.Tunnel):
         if data:
             self.sock.sendall(data)
 
-    def open(self, method, path, headers=(), body=None, end=True, authority=None, on_piece=None, hold=False):
-        """Starts an exchange; BODY None: none follows.  END False: more of it comes by send_body."""
+    def open(self, method, path, headers=(), body=None, end=True, authority=None, on_piece=None, hold=False, protocol=None):
+        """Starts an exchange; BODY None: none follows.  END False: more of it comes by send_body.  PROTOCOL: of an extended CONNECT."""
         x = Exchange(self.h2.get_next_available_stream_id())
         x.on_piece, x.hold = on_piece, hold
         self.exchanges[x.id] = x
         fields = [(":method", method), (":scheme", "https"), (":authority", authority or self.host), (":path", path)]
+        fields += [(":protocol", protocol)] if protocol else []
         fields += [(n.lower(), v) for n, v in headers if n.lower() not in ("connection", "host", "transfer-encoding")]
         self.h2.send_headers(x.id, fields, end_stream=body is None and end)
         if body is not None:

@@ -1,4 +1,5 @@
 """WebSockets of the Live API: the swap is in the handshake, the project in the first message, and the rest is bytes."""
+import base64
 import contextlib
 import json
 import socket
@@ -21,17 +22,20 @@ def setup(model="projects/client-project/locations/us-central1/publishers/google
 
 
 class LiveCase(LabCase):
+    H2 = False
+
     @classmethod
     def setUpClass(cls):
         cls.lab = Lab(accounts=2)
 
-    def open(self, host=VERTEX, path=VERTEX_LIVE, headers=BEARER, **how):
-        ws = websocket.WebSocket(self.lab.tunnel(host), path, headers, **how)
+    def open(self, host=VERTEX, path=VERTEX_LIVE, headers=BEARER, tunnel=None, **how):
+        kind = websocket.Stream if self.H2 else websocket.WebSocket
+        ws = kind(tunnel or self.lab.tunnel(host, h2=self.H2), path, headers, **how)
         self.addCleanup(ws.close)
         return ws
 
     def talk(self, ws, first=None, **how):
-        self.assertEqual(ws.response.status, 101, ws.response)
+        self.assertTrue(ws.is_open, ws.response)
         ws.send(first or setup(), **how)
         self.assertEqual(ws.receive(), DONE)
         for payload in ("hello", "x" * 126, "y" * 70000, ""):
@@ -46,7 +50,9 @@ class LiveCase(LabCase):
         return json.loads(row["body"])["setup"]["model"].split("/")[1]
 
 
-class Live(LiveCase):
+class Story:
+    """What holds over HTTP/1.1 and HTTP/2."""
+
     def test_the_project_in_the_first_message_is_the_accounts(self):
         ws = self.open()
         self.talk(ws)
@@ -143,18 +149,6 @@ class Live(LiveCase):
         gone.close()
         self.assertTrue(until(lambda: not any(r["ended"] is None and r["aborted"] is None for r in self.cloud.log(VERTEX) if r["status"] == 101)))
 
-    def test_an_upgrade_elsewhere_is_no_upgrade(self):
-        with contextlib.closing(self.lab.tunnel()) as tunnel:
-            for _ in range(2):
-                tunnel.send(client.request("POST", GENERATE, VERTEX, BEARER + [("Connection", "upgrade"), ("Upgrade", "websocket")], BODY))
-                self.assertEqual(tunnel.reader.response().status, 200)
-            tunnel.send(client.request("GET", "/v1/projects/p/locations/us-central1/publishers/google/models", VERTEX,
-                                       BEARER + [("Connection", "upgrade"), ("Upgrade", "websocket")]))
-            self.assertLess(tunnel.reader.response("GET").status, 500)
-            tunnel.send(client.request("POST", GENERATE, VERTEX, BEARER, BODY))
-            self.assertEqual(tunnel.reader.response().status, 200)
-        self.assertCleanCloud()
-
     def test_many_messages_from_both_sides(self):
         ws = self.open()
         self.talk(ws)
@@ -176,6 +170,147 @@ class Live(LiveCase):
             self.assertLess(self.lab.rss() - before, 4 << 20)
         for _ in range((len(one) * 1500 - len(rest)) // len(one)):
             self.assertEqual(len(ws.receive()[1]), 65536)
+
+
+class Live(Story, LiveCase):
+    def test_an_upgrade_elsewhere_is_no_upgrade(self):
+        with contextlib.closing(self.lab.tunnel()) as tunnel:
+            for _ in range(2):
+                tunnel.send(client.request("POST", GENERATE, VERTEX, BEARER + [("Connection", "upgrade"), ("Upgrade", "websocket")], BODY))
+                self.assertEqual(tunnel.reader.response().status, 200)
+            tunnel.send(client.request("GET", "/v1/projects/p/locations/us-central1/publishers/google/models", VERTEX,
+                                       BEARER + [("Connection", "upgrade"), ("Upgrade", "websocket")]))
+            self.assertLess(tunnel.reader.response("GET").status, 500)
+            tunnel.send(client.request("POST", GENERATE, VERTEX, BEARER, BODY))
+            self.assertEqual(tunnel.reader.response().status, 200)
+        self.assertCleanCloud()
+
+
+class LiveH2(Story, LiveCase):
+    H2 = True
+
+    def test_it_is_announced(self):
+        with contextlib.closing(self.lab.tunnel(VERTEX, h2=True)) as tunnel:
+            tunnel.pump()
+            self.assertEqual(tunnel.h2.remote_settings.enable_connect_protocol, 1)
+
+    def test_the_key_is_ours_and_new_each_time(self):
+        for _ in range(2):
+            ws = self.open(headers=BEARER + [("sec-websocket-key", websocket.KEY)])
+            self.talk(ws)
+            self.assertEqual([n for n, _ in ws.response.headers if n in ("sec-websocket-accept", "upgrade", "connection")], [])
+        keys = [v for r in self.cloud.log(VERTEX) for n, v in r["headers"] if n == "sec-websocket-key"]
+        self.assertEqual((len(keys), len(set(keys)), {len(k) for k in keys}), (2, 2, {24}))
+        self.assertNotIn(websocket.KEY, keys)
+
+    def test_beside_others_on_one_connection(self):
+        with contextlib.closing(self.lab.tunnel(VERTEX, h2=True, timeout=60)) as tunnel:
+            sockets = [self.open(tunnel=tunnel) for _ in range(5)]
+            for ws in sockets:
+                self.talk(ws)
+            xs = [tunnel.open("POST", GENERATE, BEARER, BODY) for _ in range(10)]
+            for number, ws in enumerate(sockets):
+                ws.send(f"number {number}")
+            tunnel.wait(*xs)
+            self.assertEqual({x.status for x in xs}, {200})
+            for number, ws in enumerate(sockets):
+                self.assertEqual(ws.receive()[1], f"number {number}".encode())
+        self.assertCleanCloud()
+
+    def test_what_comes_before_the_answer_waits(self):
+        tunnel = self.lab.tunnel(VERTEX, h2=True)
+        self.addCleanup(tunnel.close)
+        for how in ("503", "slow-head"):
+            self.cloud.fail(how, host=VERTEX, times=1, delay_ms=200)
+            x = tunnel.open("CONNECT", VERTEX_LIVE, BEARER + websocket.wishes(False, ()), end=False, protocol="websocket")
+            first = frames.frame(frames.TEXT, setup().encode(), masked=True)
+            tunnel.send_body(x, first[:40])
+            tunnel.send_body(x, first[40:] + frames.frame(frames.TEXT, b"early", masked=True))
+            if how == "slow-head":  # the fake answers that as if it were no WebSocket
+                tunnel.wait(x)
+                self.assertNotEqual(x.status, 200)
+                continue
+            self.assertTrue(until(lambda: tunnel.pump() and b"early" in x.body), x.status)
+            self.assertEqual(x.status, 200)
+            tunnel.cancel(x)
+
+    def test_a_client_that_cancels_takes_the_provider_along(self):
+        ws = self.open()
+        self.talk(ws)
+        ws.tunnel.cancel(ws.x)
+        self.assertTrue(until(lambda: all(r["ended"] or r["aborted"] for r in self.cloud.log(VERTEX)), 3))
+        self.assertEqual(ws.tunnel.ask("POST", GENERATE, BODY, BEARER).status, 200)
+
+    def test_a_client_that_ends_its_half(self):
+        for talked in (True, False):
+            with self.subTest(talked=talked):
+                ws = self.open()
+                if talked:
+                    self.talk(ws)
+                ws.end()
+                last = ws.receive()
+                if not talked:  # it never said what it wants
+                    self.assertEqual((last[0], last[1][2:]), (frames.CLOSE, b"setup_end"))
+                    last = ws.receive()
+                self.assertIsNone(last)
+                self.assertTrue(ws.x.ended)
+                self.assertTrue(until(lambda: all(r["ended"] or r["aborted"] for r in self.cloud.log(VERTEX)), 3))
+
+    def test_a_provider_that_ends_or_breaks_off(self):
+        for how, ended in (("close", True), ("fin", False), ("rst", False)):
+            with self.subTest(how=how):
+                ws = self.open()
+                self.talk(ws)
+                ws.send("fake: drop " + how)
+                self.assertIsNone(ws.receive())
+                self.assertEqual((ws.x.ended, ws.x.reset not in (None, 0)), (ended, not ended))
+                self.assertEqual(ws.tunnel.ask("POST", GENERATE, BODY, BEARER).status, 200)
+
+    def test_answers_that_open_nothing(self):
+        time.sleep(1.1)  # what others caused is written down
+        rests = self.lab.query("SELECT reason FROM cooldown")
+        switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        for head in ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "HTTP/1.1 204 No Content\r\n\r\n", switch + "\r\n",
+                     switch + "Sec-WebSocket-Accept: " + frames.accept(websocket.KEY) + "\r\n\r\n",
+                     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"):
+            with self.subTest(head=head):
+                self.cloud.fail("raw", host=VERTEX, times=1, data=base64.b64encode(head.encode()).decode())
+                ws = self.open()
+                ws.tunnel.wait(ws.x)
+                self.assertOwnError(ws.x.response(), 502, "vertex")
+        time.sleep(1.1)
+        self.assertEqual(self.lab.query("SELECT reason FROM cooldown"), rests)  # it is no account's fault
+
+    def test_requests_that_ask_for_none(self):
+        tunnel = self.lab.tunnel(VERTEX, h2=True)
+        self.addCleanup(tunnel.close)
+        wishes = BEARER + websocket.wishes(False, ())
+        for status, how in (
+                (501, {"protocol": "connect-udp"}), (501, {"protocol": "webtransport"}), (405, {"path": GENERATE}),
+                (404, {"path": "/telemetry"}), (421, {"authority": GEMINI}), (400, {"headers": wishes + [("content-length", "5")]}),
+                (400, {"end": True}), (400, {"headers": wishes + [("x-note", ALICE)]}), (400, {"headers": wishes + [("x_note", "a")]}),
+                (401, {"headers": websocket.wishes(False, ())})):
+            with self.subTest(status=status, how=str(how).replace(ALICE, "P")):
+                how = {"method": "CONNECT", "path": VERTEX_LIVE, "headers": wishes, "end": False, "protocol": "websocket", **how}
+                x = tunnel.open(**how)
+                tunnel.wait(x)
+                self.assertEqual(x.status, status)
+        self.assertEqual([r for r in self.cloud.log(VERTEX) if r["host"] == VERTEX], [])
+        self.assertEqual(tunnel.ask("POST", GENERATE, BODY, BEARER).status, 200)
+
+    def test_a_drain_lets_it_end(self):
+        ws = self.open()
+        self.talk(ws)
+        self.lab.daemon.terminate()
+        time.sleep(0.5)
+        ws.send("still here")
+        self.assertEqual(ws.receive()[1], b"still here")
+        ws.raw(frames.frame(frames.CLOSE, (1000).to_bytes(2, "big"), masked=True))
+        self.assertEqual(ws.receive()[0], frames.CLOSE)
+        self.assertIsNone(ws.receive())
+        self.assertEqual(self.lab.daemon.wait(4), 0)
+        self.lab.daemon = None
+        self.lab.start()
 
 
 class Direct:
@@ -214,7 +349,7 @@ class Gateway(LiveCase):
         self.assertEqual(ws.response.status, 200)
 
 
-class Models(LiveCase):
+class Restricted:
     """A client that may use some models only."""
 
     @classmethod
@@ -232,6 +367,14 @@ class Models(LiveCase):
                 opcode, payload = ws.receive()
                 self.assertEqual((opcode, payload[2:]), (frames.CLOSE, b"model_denied"))
         self.assertCleanCloud()
+
+
+class Models(Restricted, LiveCase):
+    pass
+
+
+class ModelsH2(Restricted, LiveCase):
+    H2 = True
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A WebSocket client on a tunnel of the harness: exact frames out, whole messages in."""
+"""A WebSocket client on a tunnel of the harness, over HTTP/1.1 or a stream of HTTP/2: exact frames out, whole messages in."""
 import base64
 import os
 import select
@@ -11,25 +11,45 @@ import frames
 KEY = base64.b64encode(b"0123456789abcdef").decode()
 
 
+def wishes(deflate, protocols):
+    fields = [("Sec-WebSocket-Version", "13")]
+    if deflate:
+        fields.append(("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits"))
+    if protocols:
+        fields.append(("Sec-WebSocket-Protocol", ", ".join(protocols)))
+    return fields
+
+
 class WebSocket:
     def __init__(self, tunnel, path, headers=(), deflate=False, protocols=()):
         self.tunnel = tunnel
-        fields = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Key", KEY), ("Sec-WebSocket-Version", "13")]
-        if deflate:
-            fields.append(("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits"))
-        if protocols:
-            fields.append(("Sec-WebSocket-Protocol", ", ".join(protocols)))
-        tunnel.send(client.request("GET", path, tunnel.host, fields + list(headers)))
-        self.response = tunnel.reader.response("GET")
+        self.messages = []
+        self.response = self.ask(path, wishes(deflate, protocols) + list(headers))
         self.deflate = None
         agreed = self.response.one("sec-websocket-extensions") or ""
         if "permessage-deflate" in agreed:
             self.deflate = frames.Deflate(takeover="client_no_context_takeover" not in agreed)
         self.parser = frames.Parser(masked=False, deflate=self.deflate)
-        self.messages = []
+
+    def ask(self, path, fields):
+        fields = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Key", KEY)] + fields
+        self.tunnel.send(client.request("GET", path, self.tunnel.host, fields))
+        return self.tunnel.reader.response("GET")
+
+    @property
+    def is_open(self):
+        return self.response.status == 101 and self.response.one("sec-websocket-accept") == frames.accept(KEY)
 
     def raw(self, data):
         self.tunnel.sock.sendall(data)
+
+    def more(self):
+        """The next bytes; empty at the end."""
+        reader = self.tunnel.reader
+        if not reader.buf:
+            reader.more()
+        data, reader.buf = reader.buf, b""
+        return data
 
     def send(self, payload, opcode=frames.TEXT, pieces=1, compress=None):
         payload = payload.encode() if isinstance(payload, str) else payload
@@ -43,11 +63,10 @@ class WebSocket:
 
     def receive(self):
         """The next message: (opcode, payload); None at the end."""
-        reader = self.tunnel.reader
         while not self.messages:
-            if not reader.buf and not reader.more():
+            data = self.more()
+            if not data:
                 return None
-            data, reader.buf = reader.buf, b""
             self.messages += [(opcode, payload) for opcode, payload, _ in self.parser.feed(data)]
         return self.messages.pop(0)
 
@@ -68,6 +87,55 @@ class WebSocket:
 
     def close(self):
         self.tunnel.close()
+
+
+class Stream(WebSocket):
+    """The same by extended CONNECT (RFC 8441); the tunnel may have others beside it."""
+
+    def ask(self, path, fields):
+        self.x = self.tunnel.open("CONNECT", path, fields, end=False, protocol="websocket")
+        while self.x.status is None and self.x.reset is None and self.tunnel.pump():
+            pass
+        return self.x.response()
+
+    @property
+    def is_open(self):
+        return self.response.status == 200
+
+    def raw(self, data):
+        self.tunnel.send_body(self.x, data)
+        while self.x.pending and self.tunnel.pump():
+            pass
+
+    def end(self):
+        """Says that nothing more comes."""
+        self.tunnel.send_body(self.x, b"", end=True)
+
+    def more(self):
+        while not self.x.body and not self.x.ended and self.x.reset is None and self.tunnel.pump():
+            pass
+        data = bytes(self.x.body)
+        self.x.body.clear()
+        return data
+
+    def pour(self, data, seconds=1.0):
+        self.x.hold = True
+        self.tunnel.sock.settimeout(seconds)
+        rest = memoryview(data)
+        try:
+            while rest:
+                self.tunnel.send_body(self.x, bytes(rest[:65536]))
+                rest = rest[65536:]
+                while self.x.pending and self.tunnel.pump():
+                    pass
+        except TimeoutError:
+            pass
+        finally:
+            self.tunnel.sock.settimeout(30)
+        rest = self.x.pending + bytes(rest)
+        self.x.pending = b""
+        self.tunnel.release(self.x)
+        return rest
 
 
 def noise(count):

@@ -77,6 +77,7 @@ class Cloud:
         """Forgets what was seen; accounts, tokens, keys and placeholders stay."""
         self.log = collections.deque(maxlen=LOG_SIZE)
         self.notes = []
+        self.frames = collections.deque(maxlen=20000)  # of HTTP/2 connections on which a script was played
         self.bytes_in = 0
         self.accepted = collections.Counter()
         self.handshakes = collections.Counter()

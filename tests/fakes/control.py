@@ -57,6 +57,10 @@ class Control:
         rows = [r for r in self.cloud.log if r.number > since and host in (None, r.host)]
         return [describe(self.cloud, r, raw) for r in rows[-limit:]]
 
+    def get_frames(self, _query, _body):
+        """[connection, type, flags, stream, payload in hex] of what came while a script of frames was played."""
+        return list(self.cloud.frames)
+
     def get_violations(self, _query, _body):
         return self.cloud.notes
 

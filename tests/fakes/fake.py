@@ -65,6 +65,9 @@ class FakeCloud:
     def violations(self, kind=None):
         return [v for v in self.control("GET", "/violations") if kind in (None, v["kind"])]
 
+    def frames(self):
+        return [(conn, kind, flags, stream, bytes.fromhex(data)) for conn, kind, flags, stream, data in self.control("GET", "/frames")]
+
     def tokens(self, raw=True):
         return self.control("GET", f"/tokens?raw={int(raw)}")
 

@@ -11,7 +11,8 @@ import random
 
 from replies import claude_error, google_error, json_answer, wire
 
-EARLY = {"early", "cut-on-head", "stall-on-head", "raw-on-head"}
+EARLY = {"early", "cut-on-head", "stall-on-head", "raw-on-head", "frames-on-head"}
+OF_CONNECTIONS = {"tls-refuse", "frames-at-start", "settings"}
 MESSAGES = {401: "Request had invalid authentication credentials. Expected OAuth 2 access token, login "
                  "cookie or other valid authentication credential.",
             403: "The caller does not have permission",
@@ -56,7 +57,7 @@ class Rule:
 
 def take(rules, request, early):
     for rule in rules:
-        if (rule.kind in EARLY) == early and rule.kind != "tls-refuse" and rule.times != 0 \
+        if (rule.kind in EARLY) == early and rule.kind not in OF_CONNECTIONS and rule.times != 0 \
                 and rule.fits(request) and rule.use():
             return rule
     return None
@@ -103,6 +104,9 @@ async def run(cloud, rule, request):
         await give_up(request, rule.get("how", "fin"), "cut")
     elif kind in ("refuse", "goaway"):
         await give_up(request, "refused" if kind == "refuse" else kind, kind)
+    elif kind in ("frames", "frames-on-head"):
+        request.status = "frames"
+        await conn.play(rule)
     elif kind in STREAM_FAULTS:
         await send(request, cloud.answer(request), rule)
     elif kind in RAW:

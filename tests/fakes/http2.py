@@ -2,8 +2,12 @@
 
 A Stream looks like an http1.Connection to the cloud and to the faults: they write an answer as HTTP/1
 bytes, and it leaves as frames.  What is no answer in HTTP/1 becomes RST_STREAM.
+
+A rule may have a script of raw frames instead (see Script): what comes from then on is written down.
 """
 import asyncio
+import base64
+import fnmatch
 import time
 
 import h2.config
@@ -15,6 +19,58 @@ import h2.settings
 import http1
 
 STREAMS = 100
+HEAD = 9  # bytes of a frame's head
+
+
+def cut(buf):
+    """The whole frames at the beginning of BUF, which keeps the rest: (type, flags, stream, payload)."""
+    while len(buf) >= HEAD and len(buf) >= HEAD + int.from_bytes(buf[:3], "big"):
+        end = HEAD + int.from_bytes(buf[:3], "big")
+        yield buf[3], buf[4], int.from_bytes(buf[5:9], "big") & 0x7fffffff, bytes(buf[HEAD:end])
+        del buf[:end]
+
+
+class Script:
+    """Raw frames, good or not.  A step is [type, flags, stream, payload in base64, length to claim]; the last two may be
+    missing, and stream may be a text: "S" is the request's own, "S+2" the next but one.  Or {"wait_ms": N}, or
+    {"repeat": N, "steps": [...]}, or {"raw": base64}."""
+
+    def __init__(self, conn, rule, stream=0):
+        self.conn, self.rule, self.stream = conn, rule, stream
+
+    def bytes_of(self, step):
+        kind, flags, stream, data, claimed = (list(step) + [None, None])[:5]
+        if isinstance(stream, str):
+            stream = self.stream + int(stream[1:] or 0)
+        payload = base64.b64decode(data or "")
+        size = len(payload) if claimed is None else claimed
+        return size.to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+    async def steps(self, steps):
+        for step in steps:
+            if isinstance(step, list):
+                self.conn.transport.write(self.bytes_of(step))
+            elif "raw" in step:
+                self.conn.transport.write(base64.b64decode(step["raw"]))
+            elif "wait_ms" in step:
+                await asyncio.sleep(step["wait_ms"] / 1000)
+            else:
+                for number in range(step["repeat"]):
+                    await self.steps(step["steps"])
+                    if number % 64 == 0:
+                        await asyncio.sleep(0)
+                    if self.conn.closed:
+                        return
+            await self.conn.drain()
+
+    async def run(self):
+        self.conn.script = "alone" if self.rule.get("alone") else True
+        try:
+            await self.steps(self.rule.get("frames", []))
+            if self.rule.get("then"):
+                await http1.Connection.drop(self.conn, self.rule.get("then"))
+        except ConnectionError:
+            pass
 
 
 class Stream:
@@ -172,6 +228,11 @@ class Stream:
         await self.room.wait()
         await http1.Connection.flushed(self)
 
+    async def play(self, rule):
+        await Script(self.conn, rule, self.id).run()
+        if not self.conn.closed and not rule.get("then"):
+            await asyncio.sleep(3600)  # until the peer has had enough
+
     def reset(self, code):
         if self.closed:
             return
@@ -205,6 +266,8 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self.request = None
         self.going = False
+        self.script = False  # raw frames are played: what comes is written down; "alone": and answered by nothing else
+        self.kept = bytearray()
         self._drained = None
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="latin-1"))
 
@@ -215,13 +278,42 @@ class Connection(asyncio.Protocol):
         self.sni = getattr(tls, "asked_name", None)
         self.alpn, self.tls = tls.selected_alpn_protocol(), tls.version()
         transport.set_write_buffer_limits(high=http1.PAUSE_AT)
-        self.h2.local_settings = h2.settings.Settings(client=False, initial_values={
-            h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS,
-            h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1 << 18,
-            h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: http1.MAX_HEAD})
+        rule = self.rule_of("frames-at-start")
+        if rule:
+            self.script = "alone"
+            asyncio.get_running_loop().create_task(Script(self, rule).run())
+            return
+        settings = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS,
+                    h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1 << 18,
+                    h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: http1.MAX_HEAD}
+        rule = self.rule_of("settings")
+        self.h2.local_settings = h2.settings.Settings(client=False, initial_values={} if rule else settings)
         self.h2.initiate_connection()
+        if rule:
+            self.say_settings({**settings, **{int(n): v for n, v in rule.get("values", {}).items()}})
         self.h2.increment_flow_control_window(1 << 24)
         self.send()
+        if rule and rule.get("later"):
+            asyncio.get_running_loop().call_later(rule.get("later_ms", 300) / 1000, self.change_settings, rule.get("later"))
+
+    def say_settings(self, settings):
+        """The first frame has them all, and they count from their acknowledgement on: a client need not wait for them."""
+        self.h2.update_settings(settings)
+        self.h2.data_to_send()
+        payload = b"".join(int(n).to_bytes(2, "big") + v.to_bytes(4, "big") for n, v in settings.items())
+        self.transport.write(len(payload).to_bytes(3, "big") + b"\4\0" + bytes(4) + payload)
+
+    def rule_of(self, kind):
+        """A rule that is about connections."""
+        for rule in self.cloud.rules:
+            if rule.kind == kind and fnmatch.fnmatchcase(self.sni or "", rule.host) and rule.use():
+                return rule
+        return None
+
+    def change_settings(self, values):
+        if not self.closed:
+            self.h2.update_settings({int(n): v for n, v in values.items()})
+            self.send()
 
     def send(self):
         data = self.h2.data_to_send()
@@ -230,9 +322,17 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data):
         self.cloud.bytes_in += len(data)
+        if self.script:
+            self.kept += data
+            self.cloud.frames.extend((self.number, kind, flags, stream, payload.hex()) for kind, flags, stream, payload in cut(self.kept))
+        if self.script == "alone":
+            return
         try:
             events = self.h2.receive_data(data)
         except h2.exceptions.ProtocolError as why:
+            if self.script:  # what was played has confused it
+                self.script = "alone"
+                return
             if self.going:  # h2 takes nothing more after a GOAWAY of its own
                 return
             self.cloud.malformed(self, data, f"h2: {why}")

@@ -9,6 +9,9 @@ PATHS = (re.compile(r"/ws/google\.ai\.generativelanguage\.[a-z0-9]+\.GenerativeS
          re.compile(r"/ws/google\.cloud\.aiplatform\.[a-z0-9]+\.LlmBidiService/BidiGenerateContent\Z"))
 
 
+DROP = b"fake: drop "  # a message that ends the connection; how (see faults) stands behind it
+
+
 def is_live(request):
     return request.method == "GET" and any(p.match(request.path) for p in PATHS)
 
@@ -76,6 +79,9 @@ class Live:
                     if not self.setup(payload, compressed):
                         await conn.drop("close")
                         return
+                elif payload.startswith(DROP):
+                    await conn.drop(payload[len(DROP):].decode())
+                    return
                 elif opcode != frames.PONG:
                     self.say(opcode, payload, compressed)
             await conn.drain()

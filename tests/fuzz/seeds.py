@@ -229,6 +229,51 @@ def h2_conversations():
     yield 1, start + frame(1, 4, 1, b"\x08\x03103") + frame(1, 4, 1, status) + frame(0, 0, 1, b"m") + frame(1, 5, 1, trailers)
     yield 1, start + frame(1, 5, 1, status + trailers) + frame(7, 0, 0, b"\0\0\0\1\0\0\0\0")
     yield 1, start + frame(1, 4, 1, status + b"\x0f\x0d\x015") + frame(0, 1, 1, b"hello")
+    field = lambda name, value: bytes((0x10, len(name))) + name + bytes((len(value),)) + value
+    connect = b"\x02\x07CONNECT\x87\x84\x41\x01h"
+    ws = connect + field(b":protocol", b"websocket")
+    many, reset = field(b"a", b"b") * 41, frame(3, 0, 1, b"\0\0\0\x08")
+    yield 0, start + frame(1, 4, 1, ws + field(b"sec-websocket-key", b"k")) + frame(0, 0, 1, b"early" * 30) + frame(0, 1, 1, b"last")
+    yield 0, start + frame(1, 4, 1, ws) + frame(0, 1, 1, b"e") + frame(1, 5, 3, get) + frame(8, 0, 1, b"\0\0\1\0")
+    yield 0, start + frame(1, 4, 1, ws) + frame(0, 0, 1, b"e" * 400) + frame(0, 0, 1, b"f" * 400) + frame(0, 1, 1, b"g" * 400) + reset
+    yield 0, start + frame(1, 4, 1, ws) + frame(0, 0, 1, b"e") + frame(1, 5, 1, trailers)
+    for other in (connect + field(b":protocol", b"other"), get + field(b":protocol", b"websocket"), ws + b"\x0f\x0d\x015"):
+        yield 0, start + frame(1, 4, 1, other) + frame(0, 0, 1, b"x") + frame(1, 5, 3, get)
+    yield 0, start + frame(1, 5, 1, ws) + frame(1, 5, 3, get)
+    for bad in (many, b"\x10\x03x_a\x01b", b"\x04\x04/a#b", field(b"host", b"h") + field(b"host", b"h"), field(b"te", b"gzip"),
+                field(b"content-length", b"5"), field(b"big", b"v" * 120) * 70, field(b"x a", b"b"), field(b"x", b"b\nc"), field(b":b", b"c")):
+        yield 0, start + frame(1, 5, 1, get + bad) + frame(1, 4, 3, post) + frame(0, 1, 3, b"x")
+        yield 0, start + frame(1, 4, 1, post) + frame(0, 0, 1, b"m") + frame(1, 5, 1, bad) + frame(1, 5, 3, get)
+        yield 1, start + frame(1, 4, 1, status + bad) + frame(0, 1, 1, b"x")
+        yield 1, start + frame(1, 4, 1, status) + frame(0, 0, 1, b"m") + frame(1, 5, 1, bad)
+    yield 0, start + b"".join(frame(1, 5, n, b"\x82\x82") for n in range(1, 240, 2))
+    yield 0, start + frame(6, 0, 0, b"12345678") * 30 + frame(1, 0, 1, get) + frame(9, 0, 1) * 40
+    yield 0, start + frame(1, 5, 1, get) + frame(0, 0, 1, b"closed") * 30 + frame(1, 5, 3, get) + frame(6, 1, 0, b"\0" * 8) * 3
+    yield 0, start + frame(4, 0, 0, b"\0\4\0\0\0\0\0\1\0\0\0\0") + frame(1, 5, 1, get) * 2 + frame(8, 0, 1, b"\0\0\0\1") * 20
+    yield 0, start + b"".join(frame(1, 5, n, get) for n in range(1, 60, 2)) + frame(8, 0, 0, b"\0\1\0\0") * 3
+    yield 0, start + frame(1, 5, 1, b"\x02\x04HEAD\x87\x84\x41\x01h") + frame(1, 5, 3, b"\x02\x04HEAD\x87\x84\x41\x01h") * 3
+    for word in (b"101", b"99", b"2x0", b"999"):
+        yield 1, start + frame(1, 4, 1, b"\x08" + bytes((len(word),)) + word) + frame(1, 5, 3, status)
+    yield 1, start + frame(1, 4, 1, b"\x08\x03103") * 25 + frame(1, 5, 3, status)
+    yield 1, start + frame(1, 5, 1, status + b"\x0f\x0d\x015") + frame(1, 4, 3, status) + frame(0, 1, 3, b"x" * 300)
+    yield 1, start + frame(4, 0, 0, b"\0\3\0\0\0\0") + frame(7, 0, 0, b"\0\0\0\3\0\0\0\0") + frame(1, 5, 1, status) + frame(1, 5, 3, status)
+    yield 1, start + frame(4, 0, 0, b"\0\4\0\0\0\x10") + frame(8, 0, 1, b"\0\0\1\0") * 8 + frame(1, 5, 1, status) + frame(5, 4, 1, b"\0\0\0\2" + get)
+    yield 1, start + frame(6, 0, 0, b"12345678") * 210 + frame(1, 5, 1, status)
+
+
+def h2_fields():
+    """What comes past nghttp2: how it is read, and the fields."""
+    get = [b":method", b"GET", b":scheme", b"https", b":authority", b"h", b":path", b"/"]
+    ws = [b":method", b"CONNECT", b":protocol", b"websocket"] + get[2:]
+    for how in range(16):
+        for fields in (get, ws, get[2:], get[:6], get + get[:2], get + [b":status", b"200"], [b":status", b"200"], [b":status", b"7"], [b"x", b"y"],
+                       get[:4] + get[6:], get[:6] + [b":path", b"/a b"], get[:6] + [b":path", b"*"], [b":method", b"O P"] + get[2:], ws[:2] + ws[4:],
+                       ws[:3] + [b"x"] + ws[4:], get[:2] + ws[2:4] + get[2:]):
+            for more in ([], [b"", b"x"], [b"X Y", b"z"], [b"a", b"b\r\nc: d"], [b"connection", b"close"], [b"te", b"gzip"], [b"te", b"trailers"],
+                         [b"content-length", b"1", b"content-length", b"1"], [b"content-length", b"+1"], [b"content-length", b"12"],
+                         [b"host", b"h", b"host", b"h"], [b"cookie", b"a", b"cookie", b"", b"cookie", b"b"], [b"Expect", b"100-continue", b"a_b", b"c"],
+                         [b"Upper", b"x"] * 42, [b"sec-websocket-key", b"k", b"sec-websocket-accept", b"a"]):
+                yield bytes((how,)) + b"\xff".join(fields + more)
 
 
 def inputs():
@@ -237,8 +282,10 @@ def inputs():
         for seed in (0, 7):
             yield "ws_setup", bytes((seed,)) + data
     for role, data in h2_conversations():
-        for seed in range(role, 256, 32):
+        for seed in range(role, 256, 16):
             yield "h2", bytes((seed,)) + data
+    for data in h2_fields():
+        yield "h2", b"\x7e" + data
     for kind, data in list(unit_vectors()) + list(e2e_vectors()):
         if kind == "chunked":
             request = b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n" + data

@@ -328,8 +328,10 @@ static struct back *new_back(const struct authority *to, bool is_tls)
     static const struct session_limits limits = {65536, 128};
     assert_true(w.back_count < BACKS_MAX);
     struct back *b = &w.backs[w.back_count];
-    *b = (struct back){
-        .outlet = {back_put, nothing, b}, .to = *to, .is_tls = is_tls, .number = w.back_count + 1};
+    *b = (struct back){.outlet = {back_put, nothing, NULL, b},
+                       .to = *to,
+                       .is_tls = is_tls,
+                       .number = w.back_count + 1};
     b->session = h1_create(ROLE_CLIENT, &limits, &b->outlet, &no_sink, b);
     if (!b->session)
         return NULL;
@@ -395,6 +397,11 @@ struct stream *back_open(struct back *b)
 bool back_is_reused(const struct back *b)
 {
     return b->is_reused;
+}
+
+void back_distrust(struct back *b)
+{
+    (void)b;
 }
 
 bool back_is_h2(const struct back *b)
@@ -632,7 +639,7 @@ static bool connect_client(const char *host)
     capture_drop(&w.client);
     w.is_front_over = false;
     assert_int_equal(authority_parse(slice_of(host), 443, &w.info.authority), ERR_OK);
-    w.front_outlet = (struct outlet){front_put, nothing, NULL};
+    w.front_outlet = (struct outlet){front_put, nothing, NULL, NULL};
     w.front = h1_create(ROLE_SERVER, &limits, &w.front_outlet, &sink, NULL);
     return w.front != NULL;
 }

@@ -95,6 +95,11 @@ bool back_is_reused(const struct back *b)
 {
     return false;
 }
+void back_distrust(struct back *b)
+{
+    (void)b;
+}
+
 bool back_is_h2(const struct back *b)
 {
     return false;

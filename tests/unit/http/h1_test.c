@@ -1,4 +1,5 @@
 /* Sessions in both roles without sockets. */
+#include "http/ws_key.h"
 #include "unit/http/wire.h"
 
 #include <setjmp.h>
@@ -1233,6 +1234,97 @@ static void a_provider_that_does_not_switch_is_used_again(void **state)
     wire_finish(&w);
 }
 
+/* RFC 6455 section 1.3 has the example. */
+static void the_answer_to_a_key_is_known(void **state)
+{
+    char accept[WS_ACCEPT_SIZE], key[WS_KEY_SIZE], other[WS_KEY_SIZE];
+    assert_true(ws_accept_of(SLICE("dGhlIHNhbXBsZSBub25jZQ=="), accept));
+    assert_string_equal(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    assert_false(ws_accept_of(SLICE("short"), accept));
+    assert_true(ws_key_make(key, accept) && ws_key_make(other, accept));
+    assert_string_not_equal(key, other);
+    assert_int_equal(strlen(key), 24);
+}
+
+static void ask_extended(struct wire *w)
+{
+    struct head h = {.method = SLICE("GET"),
+                     .path = SLICE("/"),
+                     .authority = SLICE("h"),
+                     .is_websocket = true,
+                     .is_extended_connect = true};
+    wire_ask_head(w, &h, false);
+}
+
+/* The answer to the key that W asked with. */
+static void accept_of(const struct wire *w, char accept[WS_ACCEPT_SIZE])
+{
+    struct slice sent = sbuf_slice(&w->sent), name = SLICE("sec-websocket-key: ");
+    size_t at = slice_search(sent, name) + name.n;
+    assert_true(at + 24 < sent.n);
+    assert_true(ws_accept_of(slice_sub(sent, at, at + 24), accept));
+}
+
+static void who_has_no_key_gets_one_and_its_answer_is_checked(void **state)
+{
+    for (int how = 0; how < 4; how++) {
+        struct wire w;
+        char accept[WS_ACCEPT_SIZE];
+        struct sbuf answer;
+        assert_true(wire_init(&w, ROLE_CLIENT));
+        ask_extended(&w);
+        accept_of(&w, accept);
+        accept[0] = (char)(accept[0] ^ (how == 1)); /* another one */
+        sbuf_init(&answer, 4096);
+        sbuf_adds(&answer, "HTTP/1.1 101 OK\r\nupgrade: websocket\r\nconnection: upgrade\r\n");
+        for (int i = 0; i < (how == 2 ? 0 : how == 3 ? 2 : 1); i++)
+            sbuf_addf(&answer, "Sec-WebSocket-Accept: %s\r\n", accept);
+        sbuf_adds(&answer, "\r\nfirst");
+        if (how == 0) {
+            assert_int_equal(wire_feed(&w, sbuf_slice(&answer)), ERR_OK);
+            logged(&w,
+                   "[101 OK 1.1 keep none upgrade; upgrade: websocket; connection: upgrade]first");
+        } else {
+            assert_int_equal(wire_feed(&w, sbuf_slice(&answer)), ERR_PROTOCOL);
+            assert_int_equal(w.why, WHY_PROTO);
+            assert_string_equal(w.s->fault.reason, "websocket_accept");
+        }
+        sbuf_finish(&answer);
+        wire_finish(&w);
+    }
+}
+
+static int shuts;
+
+static void count_shut(struct outlet *o)
+{
+    (void)o;
+    shuts++;
+}
+
+static void the_end_of_a_clients_half_is_said_to_the_provider(void **state)
+{
+    struct wire w;
+    assert_true(wire_init(&w, ROLE_CLIENT));
+    w.out.shut = count_shut;
+    shuts = 0;
+    wire_ask_websocket(&w);
+    feeds(&w, "HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n");
+    assert_int_equal(stream_send_body(w.st, "last", 4, true), ERR_OK);
+    wire_flush(&w);
+    assert_int_equal(shuts, 1);
+    feeds(&w, "answer");
+    session_eof(w.s);
+    assert_int_equal(w.why, WHY_DONE);
+    wire_finish(&w);
+    assert_true(wire_init(&w, ROLE_CLIENT)); /* requests that end do not close */
+    w.out.shut = count_shut;
+    wire_ask(&w, "GET");
+    feeds(&w, OK200(LEN "2\r\n") "ok");
+    assert_int_equal(shuts, 1);
+    wire_finish(&w);
+}
+
 static void a_101_that_is_none_is_a_fault(void **state)
 {
     static const char *const answers[] = {
@@ -1345,6 +1437,9 @@ int main(void)
         cmocka_unit_test(who_did_not_ask_is_not_switched),
         cmocka_unit_test(a_provider_may_switch),
         cmocka_unit_test(a_provider_that_does_not_switch_is_used_again),
+        cmocka_unit_test(the_answer_to_a_key_is_known),
+        cmocka_unit_test(who_has_no_key_gets_one_and_its_answer_is_checked),
+        cmocka_unit_test(the_end_of_a_clients_half_is_said_to_the_provider),
         cmocka_unit_test(a_101_that_is_none_is_a_fault),
         cmocka_unit_test(each_allocation_may_fail),
     };

@@ -611,13 +611,16 @@ static void raw_request(struct end *e, bool end, const char *const *given)
     sbuf_finish(&block);
 }
 
+#define WS                                                                                         \
+    ":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", "h",         \
+        ":path", "/ws"
 #define P ":method", "GET", ":scheme", "https", ":authority", "h", ":path", "/"
 
 static const struct {
     const char *what;
     bool is_good;
     int status; /* of a refusal with an answer; 0: the stream or the connection is broken off */
-    const char *fields[16];
+    const char *fields[18];
 } vectors[] = {
     {"plain", true, 0, {P}},
     {"te: trailers", true, 0, {P, "te", "trailers"}},
@@ -688,6 +691,54 @@ static const struct {
      false,
      0,
      {":method", "GET", ":scheme", "https", ":authority", "h", ":path", "http://x/"}},
+    {"extended CONNECT", true, 0, {WS}},
+    {"extended CONNECT in capitals",
+     true,
+     0,
+     {":method", "CONNECT", ":protocol", "WebSocket", ":scheme", "https", ":authority", "h",
+      ":path", "/"}},
+    {"another protocol",
+     false,
+     501,
+     {":method", "CONNECT", ":protocol", "connect-udp", ":scheme", "https", ":authority", "h",
+      ":path", "/"}},
+    {"protocol of a GET", false, 0, {P, ":protocol", "websocket"}},
+    {"protocol twice", false, 0, {WS, ":protocol", "websocket"}},
+    {"protocol last",
+     false,
+     0,
+     {":method", "CONNECT", ":scheme", "https", ":authority", "h", ":path", "/", "x-a", "b",
+      ":protocol", "websocket"}},
+    {"extended CONNECT without path",
+     false,
+     0,
+     {":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", "h"}},
+    {"extended CONNECT without scheme",
+     false,
+     0,
+     {":method", "CONNECT", ":protocol", "websocket", ":path", "/", ":authority", "h"}},
+    {"extended CONNECT without authority",
+     false,
+     0,
+     {":method", "CONNECT", ":protocol", "websocket", ":path", "/", ":scheme", "https", "host",
+      "h"}},
+    {"extended CONNECT of an asterisk",
+     false,
+     0,
+     {":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", "h",
+      ":path", "*"}},
+    {"extended CONNECT with fragment",
+     false,
+     400,
+     {":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", "h",
+      ":path", "/a#b"}},
+    {"extended CONNECT with length", false, 400, {WS, "content-length", "5"}},
+    {"extended CONNECT with upgrade", false, 0, {WS, "upgrade", "websocket"}},
+    {"extended CONNECT with underscore", false, 400, {WS, "x_api_key", "b"}},
+    {"CONNECT with path",
+     false,
+     0,
+     {":method", "CONNECT", ":authority", "h", ":path", "/", ":scheme", "https"}},
     {"asterisk for GET",
      false,
      0,
@@ -698,12 +749,18 @@ static const struct {
      {":method", "GET", ":scheme", "https", ":authority", "h\x01", ":path", "/"}},
 };
 
+/* Such a request does not end. */
+static bool is_extended(const char *const *given)
+{
+    return strcmp(given[1], "CONNECT") == 0;
+}
+
 static void what_is_no_request_reaches_nobody(void **state)
 {
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
         struct end e;
         assert_true(end_init(&e, ROLE_SERVER));
-        raw_request(&e, true, vectors[i].fields);
+        raw_request(&e, !is_extended(vectors[i].fields), vectors[i].fields);
         bool is_told = e.first && e.first->log.n > 0;
         if (is_told != vectors[i].is_good)
             fail_msg("%s: %s", vectors[i].what, is_told ? sbuf_z(&e.first->log) : "refused");
@@ -783,9 +840,45 @@ static void floods_end_the_connection(void **state)
     assert_true(floods(6, 0, false, 8, 1100));
     assert_true(floods(4, 0, false, 0, 1100)); /* SETTINGS */
     assert_true(floods(0, 0, true, 0, 1100));  /* DATA without bytes */
+    assert_true(floods(0, 8, true, 1, 1100));  /* DATA of padding */
     assert_true(floods(2, 0, true, 5, 1100));  /* PRIORITY */
     assert_true(floods(8, 0, false, 4, 1100)); /* WINDOW_UPDATE */
     assert_true(floods(9, 0, true, 9, 1));     /* CONTINUATION of nothing */
+}
+
+/* RFC 9113 section 5.1.1. nghttp2 takes one that was never used for one that is closed. */
+static void ids_that_go_down_end_the_connection(void **state)
+{
+    static const char *const given[] = {P, NULL};
+    static const struct {
+        uint32_t ids[4];
+        bool is_bad;
+    } rows[] = {{{3, 5, 5, 7}, false}, {{3, 9, 7}, true},      {{5, 3}, true},
+                {{3, 5, 3}, false},    {{9, 11, 13, 5}, true}, {{3, 7, 9, 5}, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct end e;
+        struct sbuf block, b;
+        sbuf_init(&block, 1 << 16);
+        sbuf_init(&b, 1 << 16);
+        for (const char *const *f = given; *f; f += 2)
+            add_literal(&block, f[0], f[1]);
+        assert_true(end_init(&e, ROLE_SERVER));
+        raw_request(&e, true, given);
+        for (size_t j = 0; j < 4 && rows[i].ids[j]; j++) {
+            add_frame(&b, 1, 5, rows[i].ids[j], block.p, block.n);
+            (void)!session_feed(e.s, b.p, b.n);
+            sbuf_clear(&b);
+            for (struct talk *t = e.first; t; t = t->next)
+                if (t->st) /* each is closed before the next comes */
+                    answer(t, 200, "");
+            session_flushed(e.s, 1u << 20);
+        }
+        if ((e.finished > 0) != rows[i].is_bad)
+            fail_msg("row %zu: %d", i, e.finished);
+        end_finish(&e);
+        sbuf_finish(&b);
+        sbuf_finish(&block);
+    }
 }
 
 /* nghttp2 says nothing of frames that it does not know; their bytes are counted. */
@@ -865,6 +958,218 @@ static void refused_streams_say_so(void **state)
     assert_int_equal(b->why, WHY_REFUSED);
     assert_false(session_has_room(c.s));
     sbuf_finish(&f);
+}
+
+/* ---- WebSockets (RFC 8441) ---- */
+
+/* Another frame for the server of raw_request. */
+static void raw_frame(struct end *e, unsigned type, unsigned flags, const void *p, size_t n)
+{
+    struct sbuf b;
+    sbuf_init(&b, 1 << 20);
+    add_frame(&b, type, flags, next_id, p, n);
+    assert_int_equal(session_feed(e->s, b.p, b.n), ERR_OK);
+    sbuf_finish(&b);
+}
+
+static void let_leave(struct end *e)
+{
+    size_t n = e->out_n;
+    e->out_n = 0;
+    session_flushed(e->s, n);
+}
+
+/* The payload of the last frame of TYPE that E put; -1: there is none. FLAGS are its. */
+static int last_frame(const struct end *e, unsigned type, unsigned *flags, const char **payload)
+{
+    int found = -1;
+    for (size_t at = 0; at + 9 <= e->out_n;) {
+        const unsigned char *f = (const unsigned char *)e->out + at;
+        size_t n = (size_t)f[0] << 16 | (size_t)f[1] << 8 | f[2];
+        if (f[3] == type) {
+            found = (int)n;
+            *flags = f[4];
+            *payload = e->out + at + 9;
+        }
+        at += 9 + n;
+    }
+    return found;
+}
+
+static void switch_protocols(struct talk *t)
+{
+    set(0, "Sec-WebSocket-Accept", "whatever");
+    set(1, "Sec-WebSocket-Protocol", "live");
+    struct head h = {.status = 101, .is_websocket = true, .fields = fields, .count = 2};
+    assert_int_equal(stream_send_head(t->st, &h, false), ERR_OK);
+}
+
+static void extended_connect_is_announced(void **state)
+{
+    const char *p;
+    unsigned flags;
+    session_flushed(s.s, 0); /* their SETTINGS leave */
+    session_flushed(c.s, 0);
+    int n = last_frame(&s, 4, &flags, &p);
+    assert_true(n > 0);
+    bool said = false;
+    for (int i = 0; i < n; i += 6)
+        said |= memcmp(p + i, "\0\x8\0\0\0\1", 6) == 0;
+    assert_true(said);
+    n = last_frame(&c, 4, &flags, &p);
+    for (int i = 0; i < n; i += 6)
+        assert_int_not_equal(p[i + 1], 8); /* a server's alone */
+}
+
+static void a_websocket_goes_over_a_stream(void **state)
+{
+    static const char *const given[] = {
+        WS, "sec-websocket-key", "x", "sec-websocket-version", "13", NULL};
+    const char *p;
+    unsigned flags;
+    raw_request(&s, false, given);
+    logged(s.first, "GET https h /ws sec-websocket-version=13 |");
+    raw_frame(&s, 0, 0, "early", 5);
+    logged(s.first, "GET https h /ws sec-websocket-version=13 |");
+    let_leave(&s);
+    switch_protocols(s.first);
+    assert_in_range(last_frame(&s, 1, &flags, &p), 20, 30);
+    assert_int_equal(p[0], (char)0x88); /* :status 200, and no Sec-WebSocket-Accept */
+    assert_int_equal(flags, 4);
+    let_leave(&s);
+    logged(s.first, "GET https h /ws sec-websocket-version=13 |early");
+    raw_frame(&s, 0, 0, " late", 5);
+    assert_int_equal(stream_send_body(s.first->st, "back", 4, false), ERR_OK);
+    assert_int_equal(last_frame(&s, 0, &flags, &p), 4);
+    let_leave(&s);
+    assert_int_equal(s.first->sent, 4);
+    raw_frame(&s, 0, 1, "", 0);
+    logged(s.first, "GET https h /ws sec-websocket-version=13 |early late END");
+    assert_int_equal(stream_send_body(s.first->st, "", 0, true), ERR_OK);
+    assert_int_equal(last_frame(&s, 0, &flags, &p), 0);
+    assert_int_equal(flags, 1);
+    let_leave(&s);
+    assert_int_equal(s.first->why, WHY_DONE);
+}
+
+static void an_end_before_the_answer_waits_too(void **state)
+{
+    static const char *const given[] = {WS, NULL};
+    raw_request(&s, false, given);
+    raw_frame(&s, 0, 0, "a", 1);
+    raw_frame(&s, 0, 1, "b", 1);
+    let_leave(&s);
+    logged(s.first, "GET https h /ws |");
+    switch_protocols(s.first);
+    let_leave(&s);
+    logged(s.first, "GET https h /ws |ab END");
+    stream_reset(s.first->st);
+}
+
+/* More of it than was held comes in the same breath as the answer. */
+static void early_bytes_keep_their_order(void **state)
+{
+    static const char *const given[] = {WS, NULL};
+    raw_request(&s, false, given);
+    raw_frame(&s, 0, 0, "a", 1);
+    let_leave(&s);
+    switch_protocols(s.first);
+    raw_frame(&s, 0, 0, "b", 1);
+    raw_frame(&s, 0, 1, "c", 1);
+    let_leave(&s);
+    logged(s.first, "GET https h /ws |abc END");
+    stream_reset(s.first->st);
+}
+
+static void no_more_early_bytes_than_the_window(void **state)
+{
+    static const char *const given[] = {WS, NULL};
+    static char bytes[16384];
+    session_flushed(s.s, 0);
+    raw_request(&s, false, given);
+    next_id = 0;
+    raw_frame(&s, 4, 1, "", 0); /* SETTINGS count from their ACK on */
+    next_id = 1;
+    for (unsigned i = 0; i < STREAM_WINDOW / sizeof bytes; i++)
+        raw_frame(&s, 0, 0, bytes, sizeof bytes);
+    let_leave(&s);
+    assert_false(s.first->is_closed);
+    raw_frame(&s, 0, 0, bytes,
+              1); /* against the window: nghttp2 ends the connection, or the stream */
+    let_leave(&s);
+    assert_true(s.first->is_closed);
+    assert_int_equal(s.first->got, 0);
+}
+
+static void a_refused_websocket_is_an_answer(void **state)
+{
+    static const char *const given[] = {WS, NULL};
+    raw_request(&s, false, given);
+    raw_frame(&s, 0, 0, "early", 5);
+    struct head h = {.status = 200, .body = BODY_LENGTH, .content_length = 2};
+    assert_int_equal(stream_send_head(s.first->st, &h, false), ERR_INVALID); /* it would be open */
+    h.status = 204;
+    assert_int_equal(stream_send_head(s.first->st, &h, true), ERR_INVALID);
+    answer(s.first, 403, "no");
+    raw_frame(&s, 0, 0, "more", 4);
+    let_leave(&s);
+    logged(s.first, "GET https h /ws |");
+    assert_int_equal(s.first->why, WHY_DONE);
+}
+
+/* RFC 9113 section 8.5: only DATA may follow. */
+static void a_websocket_has_no_trailers(void **state)
+{
+    static const char *const given[] = {WS, NULL};
+    const char *p;
+    unsigned flags;
+    struct sbuf block;
+    sbuf_init(&block, 4096);
+    add_literal(&block, "x-a", "b");
+    for (int answered = 0; answered < 2; answered++) {
+        struct end e;
+        assert_true(end_init(&e, ROLE_SERVER));
+        raw_request(&e, false, given);
+        if (answered)
+            switch_protocols(e.first);
+        let_leave(&e);
+        raw_frame(&e, 1, 5, block.p, block.n);
+        assert_int_equal(last_frame(&e, 3, &flags, &p), 4);
+        assert_memory_equal(p, "\0\0\0\1", 4);
+        let_leave(&e);
+        logged(e.first, "GET https h /ws |");
+        assert_int_equal(e.first->why, WHY_RESET);
+        end_finish(&e);
+    }
+    sbuf_finish(&block);
+}
+
+static void a_websocket_is_broken_off_by_cancel(void **state)
+{
+    static const char *const given[] = {WS, NULL};
+    const char *p;
+    unsigned flags;
+    raw_request(&s, false, given);
+    switch_protocols(s.first);
+    let_leave(&s);
+    stream_reset(s.first->st);
+    assert_int_equal(last_frame(&s, 3, &flags, &p), 4);
+    assert_memory_equal(p, "\0\0\0\x8", 4);
+    assert_int_equal(s.first->why, WHY_LOCAL);
+}
+
+static void only_who_asked_for_a_websocket_gets_one(void **state)
+{
+    static const char *const given[] = {P, NULL};
+    raw_request(&s, true, given);
+    struct head h = {.status = 101, .is_websocket = true};
+    assert_int_equal(stream_send_head(s.first->st, &h, false), ERR_INVALID);
+    struct head q = request_of("GET", "/", 0);
+    q.is_websocket = true; /* providers are asked by HTTP/1.1 */
+    struct stream *st = session_open(c.s);
+    talk_new(&c, st);
+    st->sink = &talk_sink;
+    assert_int_equal(stream_send_head(st, &q, false), ERR_INVALID);
 }
 
 /* ---- answers by hand ---- */
@@ -998,11 +1303,21 @@ int main(void)
         TEST(empty_cookies_leave_no_space),
         TEST(heads_that_are_too_large_are_431),
         TEST(floods_end_the_connection),
+        TEST(ids_that_go_down_end_the_connection),
         TEST(unknown_frames_without_end_do_too),
         TEST(rapid_resets_end_the_connection),
         TEST(endless_continuations_end_the_connection),
         TEST(garbage_is_an_error),
         TEST(refused_streams_say_so),
+        TEST(extended_connect_is_announced),
+        TEST(a_websocket_goes_over_a_stream),
+        TEST(an_end_before_the_answer_waits_too),
+        TEST(early_bytes_keep_their_order),
+        TEST(no_more_early_bytes_than_the_window),
+        TEST(a_refused_websocket_is_an_answer),
+        TEST(a_websocket_has_no_trailers),
+        TEST(a_websocket_is_broken_off_by_cancel),
+        TEST(only_who_asked_for_a_websocket_gets_one),
         TEST(what_is_no_answer_is_an_error),
         TEST(interim_answers_are_counted),
         TEST(without_memory_a_stream_or_all_end),

@@ -276,7 +276,7 @@ void h2_block_finish(struct h2_block *b)
     b->n = b->text.n = 0;
 }
 
-static void add(struct h2_block *b, struct slice name, struct slice value, bool is_secret)
+static void add(struct h2_block *b, struct slice name, struct slice value, bool is_unindexed)
 {
     /* nghttp2's structure is not const; it copies */
     b->nv[b->n++] =
@@ -284,7 +284,7 @@ static void add(struct h2_block *b, struct slice name, struct slice value, bool 
                      .value = (uint8_t *)(uintptr_t)value.p,
                      .namelen = name.n,
                      .valuelen = value.n,
-                     .flags = is_secret ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE};
+                     .flags = is_unindexed ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE};
 }
 
 static bool has_upper(struct slice s)
@@ -323,6 +323,18 @@ static bool is_secret_field(const struct field *f)
            slice_ieq(f->name, SLICE("set-cookie"));
 }
 
+/* Values that never come again. In the table they would push out those that do, and each further
+ * one would be compared with all that lie there: nghttp2 keeps values of one name in one chain. */
+static bool is_new_each_time(const struct field *f)
+{
+    return f->id == FIELD_X_CREDSWAP_REQUEST_ID ||
+           (f->id == FIELD_OTHER &&
+            (slice_ieq(f->name, SLICE("request-id")) || slice_ieq(f->name, SLICE("x-request-id")) ||
+             slice_ieq(f->name, SLICE("traceparent")) ||
+             slice_ieq(f->name, SLICE("x-cloud-trace-context")) ||
+             slice_ieq(f->name, SLICE("server-timing")) || slice_ieq(f->name, SLICE("cf-ray"))));
+}
+
 static enum err add_fields(const struct head *h, struct h2_block *b)
 {
     if (h->count > HEAD_MAX_FIELDS)
@@ -336,7 +348,7 @@ static enum err add_fields(const struct head *h, struct h2_block *b)
         struct slice name = lower(b, f->name);
         if (name.n == 0)
             return ERR_NOMEM;
-        add(b, name, f->value, is_secret_field(f));
+        add(b, name, f->value, is_secret_field(f) || is_new_each_time(f));
     }
     return ERR_OK;
 }

@@ -87,7 +87,7 @@ declare -A PORTS=() SPARES=() H2_PORTS=()
 
 peer_select() { # PEER: what the other functions work on
   PEER_DIRECT=false PEER_HOST=localhost PEER_PATH=/bench
-  PEER_MODES="keepalive fresh resume down up sse idle tunnel-down tunnel-fresh"
+  PEER_MODES="keepalive single fresh resume down up sse idle tunnel-down tunnel-fresh"
   PEER_H2_HOST=localhost PEER_H2_PATH=/bench
   PEER=$1 PORT=${PORTS[$1]} SPARE_PORT=${SPARES[$1]} H2_PORT=${H2_PORTS[$1]}
   # shellcheck source=/dev/null

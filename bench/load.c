@@ -39,6 +39,7 @@ static const struct {
     unsigned slots, streams; /* streams: of each connection, over HTTP/2 */
 } MODES[] = {
     {"keepalive", KEEPALIVE, 32, 0},
+    {"single", KEEPALIVE, 1, 0},
     {"fresh", FRESH, 8, 0},
     {"resume", RESUME, 8, 0},
     {"down", DOWN, 4, 0},
@@ -50,6 +51,7 @@ static const struct {
     {"abort", ABORT, 8, 0},
     {"h2-32", KEEPALIVE, 1, 32},
     {"h2-1", KEEPALIVE, 32, 1},
+    {"h2-single", KEEPALIVE, 1, 1},
     {"h2-sse", SSE, 2, 100},
     {"h2-down", DOWN, 1, 4},
     {"h2-up", UP, 1, 4},
@@ -591,8 +593,8 @@ static void run_held(void)
 static void usage(void)
 {
     fputs("usage: load -m MODE -H HOST -p PORT [options]\n"
-          "  -m keepalive|fresh|resume|down|up|sse|idle|unread|stall|abort, and over HTTP/2\n"
-          "     h2-32|h2-1|h2-sse|h2-down|h2-up|h2-mixed|h2-grpc\n"
+          "  -m keepalive|single|fresh|resume|down|up|sse|idle|unread|stall|abort, and over HTTP/2\n"
+          "     h2-32|h2-1|h2-single|h2-sse|h2-down|h2-up|h2-mixed|h2-grpc\n"
           "  -H HOST -p PORT  what CONNECT and SNI name; with -d the port is dialled on loopback\n"
           "  -x PORT          the proxy's port on loopback\n"
           "  -d               straight to the TLS server: no CONNECT\n"

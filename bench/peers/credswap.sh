@@ -5,7 +5,7 @@ PEER_PATH=/v1/projects/p/locations/us-central1/publishers/google/models/gemini-2
 # The provider that offers HTTP/2 has a name of its own, so that one daemon does both.
 PEER_H2_HOST=us-east4-aiplatform.googleapis.com
 PEER_H2_PATH=/v1/projects/p/locations/us-east4/publishers/google/models/gemini-2.5-pro:generateContent
-PEER_MODES+=" h2-32 h2-1 h2-sse h2-down h2-up"
+PEER_MODES+=" h2-32 h2-1 h2-single h2-sse h2-down h2-up"
 PEER_WORKERS=${BENCH_WORKERS:-1}
 
 peer_have() { [ -x "$BUILD/credswapd" ] && [ -x "$BUILD/credswap" ]; }

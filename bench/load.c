@@ -524,6 +524,8 @@ static void end_line(void)
 {
     if (opt.mode == SSE || opt.mode == MIXED)
         fprintf(stdout, " events=%llu lost=%u", (unsigned long long)run.event_count, run.lost);
+    if (opt.mode == MIXED)
+        h2_print_mixed(slots, opt.slots);
     fprintf(stdout, " swapped=%llu/%llu errors=%u\n", (unsigned long long)run.swapped,
             (unsigned long long)run.answers, run.errors);
 }
@@ -592,22 +594,23 @@ static void run_held(void)
 
 static void usage(void)
 {
-    fputs("usage: load -m MODE -H HOST -p PORT [options]\n"
-          "  -m keepalive|single|fresh|resume|down|up|sse|idle|unread|stall|abort, and over HTTP/2\n"
-          "     h2-32|h2-1|h2-single|h2-sse|h2-down|h2-up|h2-mixed|h2-grpc\n"
-          "  -H HOST -p PORT  what CONNECT and SNI name; with -d the port is dialled on loopback\n"
-          "  -x PORT          the proxy's port on loopback\n"
-          "  -d               straight to the TLS server: no CONNECT\n"
-          "  -u               the credential need not arrive (tunnels)\n"
-          "  -t TOKEN -f PATH placeholder and path of each request\n"
-          "  -c N -s SECONDS  connections, length of the window\n"
-          "  -n N             streams of each connection (h2-)\n"
-          "  -b BYTES         body of each answer or upload\n"
-          "  -g MS -e N       gap between events of a stream; their number (0: no end)\n"
-          "  -o               each connection asks once; -s is then the longest that it may take\n"
-          "  -k               the server may leave between answers: ends when it is gone\n"
-          "  -P PID           the root of the process tree whose CPU time is read\n",
-          stderr);
+    fputs(
+        "usage: load -m MODE -H HOST -p PORT [options]\n"
+        "  -m keepalive|single|fresh|resume|down|up|sse|idle|unread|stall|abort, and over HTTP/2\n"
+        "     h2-32|h2-1|h2-single|h2-sse|h2-down|h2-up|h2-mixed|h2-grpc\n"
+        "  -H HOST -p PORT  what CONNECT and SNI name; with -d the port is dialled on loopback\n"
+        "  -x PORT          the proxy's port on loopback\n"
+        "  -d               straight to the TLS server: no CONNECT\n"
+        "  -u               the credential need not arrive (tunnels)\n"
+        "  -t TOKEN -f PATH placeholder and path of each request\n"
+        "  -c N -s SECONDS  connections, length of the window\n"
+        "  -n N             streams of each connection (h2-)\n"
+        "  -b BYTES         body of each answer or upload\n"
+        "  -g MS -e N       gap between events of a stream; their number (0: no end)\n"
+        "  -o               each connection asks once; -s is then the longest that it may take\n"
+        "  -k               the server may leave between answers: ends when it is gone\n"
+        "  -P PID           the root of the process tree whose CPU time is read\n",
+        stderr);
     exit(64);
 }
 

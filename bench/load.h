@@ -26,7 +26,7 @@ enum mode {
     UNREAD, /* the answer's head is read, nothing of its body */
     STALL,  /* the provider reads nothing of the upload */
     ABORT,  /* connections are left at any moment, half of them by a reset */
-    MIXED,  /* streams that ask, streams of events, and some that are not read: HTTP/2 only */
+    MIXED,  /* streams that ask, streams of events, some that stall: HTTP/2 only */
     GRPC,   /* messages that come back while further ones go out: HTTP/2 only */
 };
 
@@ -112,5 +112,9 @@ void h2_begin(struct slot *s);
 /** Reads all there is, and sends what follows from it. False: wait. */
 bool h2_advance(struct slot *s);
 void h2_end(struct slot *s);
+/** Prints of MIXED: least, the fewest answers that one of the asking streams had; unread, the
+ * fewest bytes that came for one that is not read; untaken, the most that were sent of an upload
+ * that the provider does not take. */
+void h2_print_mixed(const struct slot *all, unsigned count);
 
 #endif

@@ -26,6 +26,7 @@ struct stream {
     uint64_t up_at, up_left, body_at, body_left; /* left: UINT64_MAX when nobody said */
     int64_t begun;
     struct events events;
+    uint64_t answers; /* that were whole */
 };
 
 struct h2 {
@@ -47,13 +48,16 @@ static int found(struct h2 *h, const char *wrong)
 
 /* ---- asking ---- */
 
-/* Of MIXED, a tenth of the streams is not read, three tenths are streams of events. */
+/* Of MIXED, a tenth of the streams is not read, of another tenth the provider takes nothing, three
+ * tenths are streams of events. */
 static enum mode mode_of(unsigned index)
 {
     if (opt.mode != MIXED)
         return opt.mode;
     if (index % 10 == 0)
         return UNREAD;
+    if (index % 10 == 9)
+        return STALL;
     return index % 10 <= 3 ? SSE : KEEPALIVE;
 }
 
@@ -118,6 +122,7 @@ static void ask(struct stream *st)
     struct h2 *h = st->h2;
     *st = (struct stream){.h2 = h,
                           .mode = st->mode,
+                          .answers = st->answers,
                           .grpc_status = -1,
                           .up_left = up,
                           .body_left = UINT64_MAX,
@@ -243,6 +248,7 @@ static int on_stream_over(nghttp2_session *ng, int32_t id, uint32_t error, void 
     const char *wrong = fault_of(st, error);
     if (wrong)
         return found(h, wrong);
+    st->answers++;
     if (run.is_counting && st->mode == KEEPALIVE) {
         run.units++;
         count_delay(now_ns() - st->begun);
@@ -306,6 +312,23 @@ void h2_end(struct slot *s)
         nghttp2_session_del(s->h2->ng);
     free(s->h2);
     s->h2 = NULL;
+}
+
+void h2_print_mixed(const struct slot *all, unsigned count)
+{
+    uint64_t least = UINT64_MAX, unread = UINT64_MAX, untaken = 0;
+    for (unsigned i = 0; i < count * opt.streams; i++) {
+        const struct h2 *h = all[i / opt.streams].h2;
+        const struct stream *st = h ? &h->streams[i % opt.streams] : NULL;
+        if (!st || (st->mode == KEEPALIVE && st->answers < least))
+            least = st ? st->answers : 0;
+        if (st && st->mode == UNREAD && st->body_at < unread)
+            unread = st->body_at;
+        if (st && st->mode == STALL && st->up_at > untaken)
+            untaken = st->up_at;
+    }
+    fprintf(stdout, " least=%llu unread=%llu untaken=%llu", (unsigned long long)least,
+            (unsigned long long)unread, (unsigned long long)untaken);
 }
 
 /* Frames that may go, as many as have room. */

@@ -1,21 +1,15 @@
 /* The load over HTTP/2: a connection with opt.streams requests under way, each of which begins anew
  * when it was answered. As a client would, it reads all that has come before it sends what follows
  * from that, in as few writes as it can. */
+#include "base/mem.h"
+#include "frames.h"
 #include "load.h"
 #include "pattern.h"
 
-#include <nghttp2/nghttp2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-enum {
-    OUT_BYTES = 65536,
-    FRAME_MAX = RECORD_BYTES + 9,
-    STREAM_WINDOW = 256 << 10,
-    CONNECTION_WINDOW = 16 << 20, /* streams that are not read must not use it up */
-};
 
 struct stream {
     struct h2 *h2;
@@ -34,9 +28,8 @@ struct h2 {
     nghttp2_session *ng;
     const char *wrong; /* a callback found it */
     unsigned done;     /* streams that asked their one time (-o) */
-    size_t out_n, out_done;
+    struct frames_out out;
     struct stream streams[STREAMS_MAX];
-    char out[OUT_BYTES];
 };
 
 static int found(struct h2 *h, const char *wrong)
@@ -90,14 +83,6 @@ static ssize_t on_up(nghttp2_session *ng, int32_t id, uint8_t *to, size_t max, u
     return (ssize_t)n;
 }
 
-static nghttp2_nv field(const char *name, const char *value)
-{
-    return (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name,
-                        .value = (uint8_t *)(uintptr_t)value,
-                        .namelen = strlen(name),
-                        .valuelen = strlen(value)};
-}
-
 static void ask(struct stream *st)
 {
     char asks[80], bearer[256], length[24], authority[280];
@@ -108,16 +93,16 @@ static void ask(struct stream *st)
     snprintf(length, sizeof length, "%llu", (unsigned long long)up);
     snprintf(authority, sizeof authority, opt.port == 443 ? "%s" : "%s:%u", opt.host, opt.port);
     const nghttp2_nv fields[] = {
-        field(":method", "POST"),
-        field(":scheme", "https"),
-        field(":authority", authority),
-        field(":path", opt.path),
-        field("user-agent", "bench/1"),
-        field("accept", "*/*"),
-        field("authorization", bearer),
-        field("content-type", is_grpc ? "application/grpc" : "application/json"),
-        field("x-bench", asks),
-        is_grpc ? field("te", "trailers") : field("content-length", length),
+        frames_field(":method", "POST"),
+        frames_field(":scheme", "https"),
+        frames_field(":authority", authority),
+        frames_field(":path", opt.path),
+        frames_field("user-agent", "bench/1"),
+        frames_field("accept", "*/*"),
+        frames_field("authorization", bearer),
+        frames_field("content-type", is_grpc ? "application/grpc" : "application/json"),
+        frames_field("x-bench", asks),
+        is_grpc ? frames_field("te", "trailers") : frames_field("content-length", length),
     };
     struct h2 *h = st->h2;
     *st = (struct stream){.h2 = h,
@@ -141,11 +126,6 @@ static struct stream *stream_of(nghttp2_session *ng, int32_t id)
     return nghttp2_session_get_stream_user_data(ng, id);
 }
 
-static bool is_named(const uint8_t *name, size_t n, const char *wanted)
-{
-    return n == strlen(wanted) && !memcmp(name, wanted, n);
-}
-
 static int on_field(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
                     size_t name_n, const uint8_t *value, size_t value_n, uint8_t flags, void *user)
 {
@@ -155,13 +135,13 @@ static int on_field(nghttp2_session *ng, const nghttp2_frame *frame, const uint8
     struct stream *st = stream_of(ng, frame->hd.stream_id);
     if (!st)
         return 0;
-    if (is_named(name, name_n, ":status"))
+    if (frames_is(name, name_n, ":status"))
         st->status = (int)strtol((const char *)value, NULL, 10);
-    else if (is_named(name, name_n, "x-swapped"))
+    else if (frames_is(name, name_n, "x-swapped"))
         st->is_swapped = value[0] == '1';
-    else if (is_named(name, name_n, "content-length"))
+    else if (frames_is(name, name_n, "content-length"))
         st->body_left = strtoull((const char *)value, NULL, 10);
-    else if (is_named(name, name_n, "grpc-status"))
+    else if (frames_is(name, name_n, "grpc-status"))
         st->grpc_status = (int)strtol((const char *)value, NULL, 10);
     return 0;
 }
@@ -287,9 +267,9 @@ void h2_begin(struct slot *s)
     const unsigned char *name;
     unsigned n;
     SSL_get0_alpn_selected(s->ssl, &name, &n);
-    if (!n || !is_named(name, n, "h2"))
+    if (!n || !frames_is(name, n, "h2"))
         fail("HTTP/2 was not agreed");
-    struct h2 *h = calloc(1, sizeof *h);
+    struct h2 *h = mem_calloc(1, sizeof *h);
     if (!h)
         fail("no memory");
     h->slot = s;
@@ -297,9 +277,9 @@ void h2_begin(struct slot *s)
     s->h2 = h;
     s->state = STREAMS;
     const nghttp2_settings_entry settings[] = {
-        {NGHTTP2_SETTINGS_ENABLE_PUSH, 0}, {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW}};
+        {NGHTTP2_SETTINGS_ENABLE_PUSH, 0}, {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW_BYTES}};
     nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, settings, 2);
-    nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
+    nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW_BYTES);
     for (unsigned i = 0; i < opt.streams; i++) {
         h->streams[i] = (struct stream){.h2 = h, .mode = mode_of(i)};
         ask(&h->streams[i]);
@@ -310,7 +290,7 @@ void h2_end(struct slot *s)
 {
     if (s->h2)
         nghttp2_session_del(s->h2->ng);
-    free(s->h2);
+    mem_free(s->h2);
     s->h2 = NULL;
 }
 
@@ -329,37 +309,6 @@ void h2_print_mixed(const struct slot *all, unsigned count)
     }
     fprintf(stdout, " least=%llu unread=%llu untaken=%llu", (unsigned long long)least,
             (unsigned long long)unread, (unsigned long long)untaken);
-}
-
-/* Frames that may go, as many as have room. */
-static void fill_out(struct h2 *h)
-{
-    h->out_n = h->out_done = 0;
-    while (sizeof h->out - h->out_n >= FRAME_MAX) {
-        const uint8_t *frames;
-        ssize_t n = nghttp2_session_mem_send(h->ng, &frames);
-        if (n <= 0)
-            return;
-        memcpy(h->out + h->out_n, frames, (size_t)n);
-        h->out_n += (size_t)n;
-    }
-}
-
-/* 1: all has left, or the socket takes no more; otherwise what SSL_write gave. */
-static int send_out(struct h2 *h)
-{
-    for (;;) {
-        if (h->out_done == h->out_n)
-            fill_out(h);
-        size_t left = h->out_n - h->out_done;
-        if (!left)
-            return 1;
-        int n = SSL_write(h->slot->ssl, h->out + h->out_done,
-                          left < RECORD_BYTES ? (int)left : RECORD_BYTES);
-        if (n <= 0)
-            return SSL_get_error(h->slot->ssl, n) == SSL_ERROR_WANT_WRITE ? 1 : n;
-        h->out_done += (size_t)n;
-    }
 }
 
 static bool end_once(struct slot *s)
@@ -383,7 +332,7 @@ bool h2_advance(struct slot *s)
     }
     if (SSL_get_error(s->ssl, n) != SSL_ERROR_WANT_READ)
         return end_badly(s, "the connection ended");
-    if (send_out(h) <= 0 || h->wrong)
+    if (frames_send(&h->out, h->ng, s->ssl) <= 0 || h->wrong)
         return end_badly(s, h->wrong ? h->wrong : "sending");
     return false;
 }

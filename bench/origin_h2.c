@@ -3,19 +3,13 @@
  * everything else leaves when what has come was read. */
 #include "origin.h"
 
+#include "base/mem.h"
+#include "frames.h"
 #include "pattern.h"
 
-#include <nghttp2/nghttp2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-    OUT_BYTES = 65536,
-    FRAME_MAX = RECORD_BYTES + 9,
-    STREAM_WINDOW = 256 << 10,
-    CONNECTION_WINDOW = 16 << 20,
-};
 
 struct stream {
     struct h2 *h2;
@@ -40,8 +34,7 @@ struct h2 {
     SSL *ssl;
     nghttp2_session *ng;
     bool is_counted;
-    size_t out_n, out_done;
-    char out[OUT_BYTES];
+    struct frames_out out;
 };
 
 static struct stream *with_events;
@@ -130,14 +123,6 @@ static ssize_t on_down(nghttp2_session *ng, int32_t id, uint8_t *to, size_t max,
 
 /* ---- answers ---- */
 
-static nghttp2_nv field(const char *name, const char *value)
-{
-    return (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name,
-                        .value = (uint8_t *)(uintptr_t)value,
-                        .namelen = strlen(name),
-                        .valuelen = strlen(value)};
-}
-
 static void begin_events(struct stream *st)
 {
     int gap_ms = (int)asked_number(st->asks, 1, EVENT_EVERY_MS);
@@ -160,7 +145,7 @@ static const char *choose_body(struct stream *st, uint64_t *ret_length)
         return "text/event-stream";
     }
     if (asks_for(st, "grpc")) {
-        st->echo = malloc(STREAM_WINDOW);
+        st->echo = mem_alloc(WINDOW_BYTES);
         return "application/grpc";
     }
     if (asks_for(st, "down")) {
@@ -181,9 +166,10 @@ static void answer(struct stream *st)
     st->is_spoiled = st->is_spoiled && !st->is_token;
     const char *type = choose_body(st, &bytes);
     snprintf(length, sizeof length, "%llu", (unsigned long long)bytes);
-    const nghttp2_nv fields[] = {
-        field(":status", st->is_spoiled ? "422" : "200"), field("content-type", type),
-        field("x-swapped", st->is_swapped ? "1" : "0"), field("content-length", length)};
+    const nghttp2_nv fields[] = {frames_field(":status", st->is_spoiled ? "422" : "200"),
+                                 frames_field("content-type", type),
+                                 frames_field("x-swapped", st->is_swapped ? "1" : "0"),
+                                 frames_field("content-length", length)};
     nghttp2_data_provider body = {.source.ptr = st, .read_callback = on_down};
     (void)nghttp2_submit_response(st->h2->ng, st->id, fields, bytes == UINT64_MAX ? 3 : 4, &body);
     if (st->is_token || st->h2->is_counted)
@@ -194,16 +180,11 @@ static void answer(struct stream *st)
 
 /* ---- requests ---- */
 
-static bool is_named(const uint8_t *name, size_t n, const char *wanted)
-{
-    return n == strlen(wanted) && !memcmp(name, wanted, n);
-}
-
 static int on_begin(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
-    struct stream *st = calloc(1, sizeof *st);
+    struct stream *st = mem_calloc(1, sizeof *st);
     if (!st)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     st->h2 = user;
@@ -219,11 +200,11 @@ static int on_field(nghttp2_session *ng, const nghttp2_frame *frame, const uint8
     (void)user;
     struct stream *st = stream_of(ng, frame->hd.stream_id);
     const char *text = (const char *)value;
-    if (st && is_named(name, name_n, ":path"))
+    if (st && frames_is(name, name_n, ":path"))
         st->is_token = !strcmp(text, "/token");
-    else if (st && is_named(name, name_n, "authorization"))
+    else if (st && frames_is(name, name_n, "authorization"))
         st->is_swapped = !strncmp(text, "Bearer ya29.", 12);
-    else if (st && is_named(name, name_n, "x-bench"))
+    else if (st && frames_is(name, name_n, "x-bench"))
         snprintf(st->asks, sizeof st->asks, "%s", text);
     return 0;
 }
@@ -278,8 +259,8 @@ static int on_stream_over(nghttp2_session *ng, int32_t id, uint32_t error, void 
         *st->before = st->next;
     if (st->before && st->next)
         st->next->before = st->before;
-    free(st->echo);
-    free(st);
+    mem_free(st->echo);
+    mem_free(st);
     return 0;
 }
 
@@ -308,16 +289,16 @@ static nghttp2_session *make_session(struct h2 *h)
 
 struct h2 *h2_create(SSL *ssl, uint32_t streams)
 {
-    struct h2 *h = calloc(1, sizeof *h);
+    struct h2 *h = mem_calloc(1, sizeof *h);
     if (!h)
         abort();
     h->ssl = ssl;
     h->ng = make_session(h);
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, streams},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW}};
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW_BYTES}};
     nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, settings, 2);
-    nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
+    nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW_BYTES);
     return h;
 }
 
@@ -335,36 +316,7 @@ void h2_destroy(struct h2 *h)
         return;
     free_streams_of(h);
     nghttp2_session_del(h->ng);
-    free(h);
-}
-
-static void fill_out(struct h2 *h)
-{
-    h->out_n = h->out_done = 0;
-    while (sizeof h->out - h->out_n >= FRAME_MAX) {
-        const uint8_t *frames;
-        ssize_t n = nghttp2_session_mem_send(h->ng, &frames);
-        if (n <= 0)
-            return;
-        memcpy(h->out + h->out_n, frames, (size_t)n);
-        h->out_n += (size_t)n;
-    }
-}
-
-static bool send_out(struct h2 *h)
-{
-    for (;;) {
-        if (h->out_done == h->out_n)
-            fill_out(h);
-        size_t left = h->out_n - h->out_done;
-        if (!left)
-            return true;
-        int n =
-            SSL_write(h->ssl, h->out + h->out_done, left < RECORD_BYTES ? (int)left : RECORD_BYTES);
-        if (n <= 0)
-            return SSL_get_error(h->ssl, n) == SSL_ERROR_WANT_WRITE;
-        h->out_done += (size_t)n;
-    }
+    mem_free(h);
 }
 
 bool h2_advance(struct h2 *h)
@@ -376,7 +328,8 @@ bool h2_advance(struct h2 *h)
             return false;
     if (SSL_get_error(h->ssl, n) != SSL_ERROR_WANT_READ)
         return false;
-    return send_out(h) && (nghttp2_session_want_read(h->ng) || nghttp2_session_want_write(h->ng));
+    return frames_send(&h->out, h->ng, h->ssl) > 0 &&
+           (nghttp2_session_want_read(h->ng) || nghttp2_session_want_write(h->ng));
 }
 
 /* A reader that is behind does not get the event: its number will be missing. */
@@ -395,7 +348,8 @@ bool h2_run_streams(int64_t now)
         st->text = st->event_text;
         st->text_left = EVENT_BYTES;
         (void)nghttp2_session_resume_data(st->h2->ng, st->id);
-        (void)send_out(st->h2); /* an error shows when it is read */
+        (void)frames_send(&st->h2->out, st->h2->ng,
+                          st->h2->ssl); /* an error shows when it is read */
     }
     return with_events != NULL;
 }

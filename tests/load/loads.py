@@ -124,7 +124,8 @@ def streams(full):
     seconds = 300 if full else 5
     # Of what stalls the daemon holds what its own window lets in, and the start of an upload for another account.
     bound = STALLED * (WINDOW + PIECE) + STALLED * (UNREAD + WINDOW + PIECE) + (1 + UPSTREAMS) * OUT + 2 * MEGABYTE
-    with contextlib.closing(LoadLab(h2=STREAMS // UPSTREAMS)) as lab:
+    # What stalls is silent for longer than a provider may be by default.
+    with contextlib.closing(LoadLab(h2=STREAMS // UPSTREAMS, conf={"upstream": {"read_timeout": 2 * seconds + 60}})) as lab:
         lab.warm()
         connections = lab.cloud
         before = lab.status("VmRSS")

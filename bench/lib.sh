@@ -6,7 +6,7 @@ TOOLS=$(realpath -m "${TOOLS:-build/bench}")
 LOAD_CPU=${BENCH_LOAD_CPU:-1}
 PROXY_CPU=${BENCH_PROXY_CPU:-0}
 TOKEN=gemini-bench-0123456789abcdef0123456789
-REAL=ya29.c.benchbenchbenchbenchbenchbenchbenchbenchbenchbench
+REAL=ya29.c.$(printf 'bench-0123456789_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv%.0s' {1..15}) # as the origin's
 WORK='' ORIGIN_PID='' PEER_PID=''
 
 note() { printf 'bench: %s\n' "$*" >&2; }

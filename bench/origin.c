@@ -58,9 +58,11 @@ static int poller;
 char filler[RECORD_BYTES + PATTERN_PERIOD];
 unsigned long long answers;
 static volatile sig_atomic_t is_ending;
-const char TOKEN[] =
-    "{\"access_token\":\"ya29.c.benchbenchbenchbenchbenchbenchbenchbenchbenchbench\","
-    "\"expires_in\":3599,\"token_type\":\"Bearer\"}";
+/* As long as Google's are. */
+#define LETTERS "bench-0123456789_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv"
+#define LETTERS_5 LETTERS LETTERS LETTERS LETTERS LETTERS
+const char TOKEN[] = "{\"access_token\":\"ya29.c." LETTERS_5 LETTERS_5 LETTERS_5 "\","
+                     "\"expires_in\":3599,\"token_type\":\"Bearer\"}";
 
 static void fail(const char *what)
 {

@@ -6,7 +6,7 @@ TOOLS=$(realpath -m "${TOOLS:-build/bench}")
 LOAD_CPU=${BENCH_LOAD_CPU:-1}
 PROXY_CPU=${BENCH_PROXY_CPU:-0}
 TOKEN=gemini-bench-0123456789abcdef0123456789
-REAL=ya29.c.benchbenchbenchbenchbenchbenchbenchbenchbenchbench
+REAL=ya29.c.$(printf 'bench-0123456789_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv%.0s' {1..15}) # as the origin's
 WORK='' ORIGIN_PID='' PEER_PID=''
 
 note() { printf 'bench: %s\n' "$*" >&2; }
@@ -49,7 +49,7 @@ PY
 }
 
 make_certs() {
-  local names=DNS:localhost,DNS:oauth2.googleapis.com,DNS:us-central1-aiplatform.googleapis.com
+  local names=DNS:localhost,DNS:oauth2.googleapis.com,DNS:us-central1-aiplatform.googleapis.com,DNS:us-east4-aiplatform.googleapis.com
   local new=(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2)
   "${new[@]}" -subj /CN=bench-ca -keyout "$WORK/ca.key" -out "$WORK/ca.pem" \
     -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign 2>/dev/null
@@ -67,9 +67,10 @@ bench_begin() {
   WORK=$(mktemp -d /tmp/credswap-bench.XXXXXX)
   cp "$TOOLS/bench_load" "$TOOLS/bench_origin" "$WORK/"
   make_certs
-  read -r ORIGIN_PORT TUNNEL_PORT <<<"$(free_ports 2)"
+  read -r ORIGIN_PORT TUNNEL_PORT H2_ORIGIN_PORT <<<"$(free_ports 3)"
   mkfifo "$WORK/origin.out"
-  (pinned "$LOAD_CPU" "$WORK/bench_origin" "$WORK/leaf.pem" "$WORK/leaf.key" "$ORIGIN_PORT" "$TUNNEL_PORT") \
+  (pinned "$LOAD_CPU" "$WORK/bench_origin" "$WORK/leaf.pem" "$WORK/leaf.key" "$ORIGIN_PORT" "$TUNNEL_PORT" \
+    "$H2_ORIGIN_PORT/h2") \
     >"$WORK/origin.out" &
   ORIGIN_PID=$!
   read -r -t 10 line <"$WORK/origin.out" || die "the origin did not start"
@@ -82,19 +83,20 @@ describe_machine() {
   printf '# load average %s\n' "$(cut -d' ' -f1-3 /proc/loadavg)"
 }
 
-declare -A PORTS=() SPARES=()
+declare -A PORTS=() SPARES=() H2_PORTS=()
 
 peer_select() { # PEER: what the other functions work on
   PEER_DIRECT=false PEER_HOST=localhost PEER_PATH=/bench
-  PEER_MODES="keepalive fresh resume down up sse idle tunnel-down tunnel-fresh"
-  PEER=$1 PORT=${PORTS[$1]} SPARE_PORT=${SPARES[$1]}
+  PEER_MODES="keepalive single fresh resume down up sse idle tunnel-down tunnel-fresh"
+  PEER_H2_HOST=localhost PEER_H2_PATH=/bench
+  PEER=$1 PORT=${PORTS[$1]} SPARE_PORT=${SPARES[$1]} H2_PORT=${H2_PORTS[$1]}
   # shellcheck source=/dev/null
   . "bench/peers/$1.sh"
 }
 
 peer_prepare() {
   [ -f "bench/peers/$1.sh" ] || die "no peer $1"
-  read -r "PORTS[$1]" "SPARES[$1]" <<<"$(free_ports 2)"
+  read -r "PORTS[$1]" "SPARES[$1]" "H2_PORTS[$1]" <<<"$(free_ports 3)"
   peer_select "$1"
   if ! peer_have; then
     note "$1 is not installed: left out"
@@ -130,9 +132,14 @@ peer_down() {
 
 # MODE: prints the arguments of the load, one a line.
 load_args() {
-  local kind=$1 host=$PEER_HOST port=443 dial=$PORT
+  local kind=$1 host=$PEER_HOST path=$PEER_PATH port=443 dial=$PORT
   case $PEER_HOST in localhost) port=$ORIGIN_PORT ;; esac
   case $1 in
+  h2-*)
+    host=$PEER_H2_HOST path=$PEER_H2_PATH
+    case $host in localhost) port=$H2_ORIGIN_PORT ;; esac
+    ! $PEER_DIRECT || dial=$H2_PORT
+    ;;
   tunnel-*)
     kind=${1#tunnel-} host=localhost port=$TUNNEL_PORT dial=$PORT
     ! $PEER_DIRECT || dial=$SPARE_PORT
@@ -140,7 +147,7 @@ load_args() {
     ;;
   esac
   if $PEER_DIRECT; then printf '%s\n' -d -p "$dial"; else printf '%s\n' -x "$dial" -p "$port"; fi
-  printf '%s\n' -m "$kind" -H "$host" -f "$PEER_PATH" -t "$TOKEN" -s "$SECONDS_EACH"
+  printf '%s\n' -m "$kind" -H "$host" -f "$path" -t "$TOKEN" -s "$SECONDS_EACH"
 }
 
 load() { # MODE [OPTION...]

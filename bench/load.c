@@ -2,18 +2,16 @@
  * It drives one mode for some seconds, reads the CPU time of the proxy's process tree at both ends
  * of the window, and prints one line of name=value. Nothing is printed when the proxy failed.
  * Every body is compared with the pattern, every event with its number. */
+#include "load.h"
+
 #include "pattern.h"
+#include "tree.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,11 +22,7 @@
 
 enum {
     SLOTS_MAX = 16000,
-    TREE_MAX = 64,
-    POST_BYTES = 1024,
-    RECORD_BYTES = 16384,
     BULK_BYTES = 16 << 20,
-    SCRATCH_BYTES = 65536,
     ABORT_STEPS = 40,   /* an aborted connection makes fewer */
     OPENING_MAX = 16,   /* handshakes at once while connections are built up */
     IDLE_WARM = 16,     /* connections before the first look at memory */
@@ -39,97 +33,50 @@ enum {
 #define SECOND INT64_C(1000000000)
 #define MS INT64_C(1000000)
 
-enum mode {
-    KEEPALIVE,
-    FRESH,
-    RESUME,
-    DOWN,
-    UP,
-    SSE,
-    IDLE,
-    UNREAD, /* the answer's head is read, nothing of its body */
-    STALL,  /* the provider reads nothing of the upload */
-    ABORT,  /* connections are left at any moment, half of them by a reset */
-    MODES
-};
-
 static const struct {
-    const char *name, *asks; /* the request's X-Bench field */
-    unsigned slots;
-} MODE[MODES] = {
-    [KEEPALIVE] = {"keepalive", "small", 32},
-    [FRESH] = {"fresh", "small", 8},
-    [RESUME] = {"resume", "small", 8},
-    [DOWN] = {"down", "down", 4},
-    [UP] = {"up", "up", 4},
-    [SSE] = {"sse", "sse", 200},
-    [IDLE] = {"idle", "small", 1000},
-    [UNREAD] = {"unread", "down", 64},
-    [STALL] = {"stall", "stall", 64},
-    [ABORT] = {"abort", "down", 8},
-};
-
-enum state {
-    CLOSED,
-    CONNECT_OUT,
-    CONNECT_IN,
-    HANDSHAKE,
-    SEND,
-    ANSWER_HEAD,
-    ANSWER_BODY,
-    HELD
-};
-
-struct slot {
-    enum state state;
-    int fd;
-    SSL *ssl;
-    SSL_SESSION *session;
-    char head[4096];
-    size_t head_len, sent;
-    uint64_t up_at, body_at, body_left;
-    int64_t begun;
-    int stamp_digits; /* of an event's time and number; -1: no @ yet */
-    int64_t stamp;
-    unsigned number, event; /* read now; to come next */
-    char tail[5];           /* of a chunked answer */
-    unsigned steps_left;    /* of a connection that will be aborted */
-    bool is_up;             /* has had an answer */
-};
-
-static struct options {
+    const char *name;
     enum mode mode;
-    unsigned slots, seconds;
-    char *host;
-    const char *path, *token;
-    unsigned proxy_port, port, gap_ms, events;
-    uint64_t body;
-    bool is_direct, is_unswapped, is_once, may_leave;
-    pid_t tree;
-} opt = {.body = BULK_BYTES, .gap_ms = 20, .seconds = 2, .port = 443, .path = "/", .token = ""};
+    unsigned slots, streams; /* streams: of each connection, over HTTP/2 */
+} MODES[] = {
+    {"keepalive", KEEPALIVE, 32, 0},
+    {"single", KEEPALIVE, 1, 0},
+    {"fresh", FRESH, 8, 0},
+    {"resume", RESUME, 8, 0},
+    {"down", DOWN, 4, 0},
+    {"up", UP, 4, 0},
+    {"sse", SSE, 200, 0},
+    {"idle", IDLE, 1000, 0},
+    {"unread", UNREAD, 64, 0},
+    {"stall", STALL, 64, 0},
+    {"abort", ABORT, 8, 0},
+    {"h2-32", KEEPALIVE, 1, 32},
+    {"h2-1", KEEPALIVE, 32, 1},
+    {"h2-single", KEEPALIVE, 1, 1},
+    {"h2-sse", SSE, 2, 100},
+    {"h2-down", DOWN, 1, 4},
+    {"h2-up", UP, 1, 4},
+    {"h2-mixed", MIXED, 1, 100},
+    {"h2-grpc", GRPC, 1, 1},
+};
 
-static struct {
-    uint64_t units, bytes, swapped, answers, resumed, handshakes;
-    unsigned errors, up, opening, next; /* next: slots below it were opened */
-    unsigned done, left, lost;          /* done: have all they want; left: the server went away */
-    bool is_counting;
-    uint32_t delays[64 * 16]; /* by logarithm, 16 steps for a doubling */
-    uint64_t delay_count;
-} run;
+struct options opt = {
+    .body = BULK_BYTES, .gap_ms = 20, .seconds = 2, .port = 443, .path = "/", .token = ""};
+struct run run;
+char filler[SCRATCH_BYTES + PATTERN_PERIOD];
 
 static struct slot slots[SLOTS_MAX];
 static SSL_CTX *tls;
 static int poller;
-static char connect_head[512], request[4096], filler[SCRATCH_BYTES + PATTERN_PERIOD];
+static char connect_head[512], request[4096];
 static size_t connect_len, request_len;
 
-static void fail(const char *what)
+void fail(const char *what)
 {
     fprintf(stderr, "load: %s\n", what);
     exit(1);
 }
 
-static int64_t now_ns(void)
+int64_t now_ns(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -146,123 +93,9 @@ static unsigned next_number(void)
     return x;
 }
 
-/* ---- the proxy's process tree ---- */
-
-static bool read_file(const char *path, char *text, size_t room)
-{
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return false;
-    size_t len = fread(text, 1, room - 1, f);
-    text[len] = 0;
-    fclose(f);
-    return len > 0;
-}
-
-static pid_t parent_of(pid_t pid)
-{
-    char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    const char *after = read_file(path, text, sizeof text) ? strrchr(text, ')') : NULL;
-    return after && strlen(after) > 4 ? (pid_t)strtol(after + 4, NULL, 10) : 0;
-}
-
-/* Calls each with the name of every number in a folder of /proc. */
-static void each_number(const char *folder, void (*each)(const char *name, void *arg), void *arg)
-{
-    DIR *dir = opendir(folder);
-    for (struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir))
-        if (isdigit((unsigned char)e->d_name[0]))
-            each(e->d_name, arg);
-    if (dir)
-        closedir(dir);
-}
-
-struct tree {
-    pid_t pids[TREE_MAX];
-    int count;
-};
-
-static void add_if_child(const char *name, void *arg)
-{
-    struct tree *tree = arg;
-    pid_t pid = (pid_t)strtol(name, NULL, 10), up = pid;
-    while (up > 1 && up != opt.tree)
-        up = parent_of(up);
-    if (up == opt.tree && tree->count < TREE_MAX)
-        tree->pids[tree->count++] = pid;
-}
-
-static void find_tree(struct tree *tree)
-{
-    tree->count = 0;
-    if (opt.tree > 0)
-        each_number("/proc", add_if_child, tree);
-}
-
-struct thread_sum {
-    pid_t pid;
-    uint64_t ns;
-};
-
-static void add_thread(const char *name, void *arg)
-{
-    struct thread_sum *sum = arg;
-    char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/%d/task/%.16s/schedstat", sum->pid, name);
-    if (read_file(path, text, sizeof text)) {
-        sum->ns += strtoull(text, NULL, 10);
-        return;
-    }
-    snprintf(path, sizeof path, "/proc/%d/task/%.16s/stat", sum->pid, name);
-    char *at = read_file(path, text, sizeof text) ? strrchr(text, ')') : NULL;
-    for (int field = 2; at && field < 14; field++)
-        at = strchr(at + 1, ' '); /* before utime */
-    if (at) {
-        uint64_t user = strtoull(at, &at, 10), kernel = strtoull(at, NULL, 10);
-        sum->ns += (user + kernel) * (uint64_t)(SECOND / sysconf(_SC_CLK_TCK));
-    }
-}
-
-static uint64_t tree_cpu_ns(void)
-{
-    struct tree tree;
-    uint64_t ns = 0;
-    find_tree(&tree);
-    for (int i = 0; i < tree.count; i++) {
-        struct thread_sum sum = {.pid = tree.pids[i]};
-        char folder[64];
-        snprintf(folder, sizeof folder, "/proc/%d/task", sum.pid);
-        each_number(folder, add_thread, &sum);
-        ns += sum.ns;
-    }
-    return ns;
-}
-
-struct memory {
-    uint64_t pss_kb, rss_kb;
-};
-
-static struct memory tree_memory(void)
-{
-    struct tree tree;
-    struct memory sum = {0};
-    char path[64], text[4096];
-    find_tree(&tree);
-    for (int i = 0; i < tree.count; i++) {
-        snprintf(path, sizeof path, "/proc/%d/smaps_rollup", tree.pids[i]);
-        if (!read_file(path, text, sizeof text))
-            continue;
-        const char *pss = strstr(text, "\nPss:"), *rss = strstr(text, "\nRss:");
-        sum.pss_kb += pss ? strtoull(pss + 5, NULL, 10) : 0;
-        sum.rss_kb += rss ? strtoull(rss + 5, NULL, 10) : 0;
-    }
-    return sum;
-}
-
 /* ---- delays ---- */
 
-static void count_delay(int64_t ns)
+void count_delay(int64_t ns)
 {
     uint64_t us16 = ns > 0 ? (uint64_t)ns / 63 + 1 : 1; /* about 1/16 us */
     unsigned top = 63u - (unsigned)__builtin_clzll(us16);
@@ -284,8 +117,9 @@ static double delay_us(unsigned percent)
 
 /* ---- one connection ---- */
 
-static void close_slot(struct slot *s)
+void close_slot(struct slot *s)
 {
+    h2_end(s);
     SSL_free(s->ssl);
     s->ssl = NULL;
     close(s->fd);
@@ -357,7 +191,7 @@ static bool has_left(const struct slot *s)
     return opt.may_leave && (s->state < ANSWER_HEAD || (s->state == ANSWER_HEAD && !s->head_len));
 }
 
-static bool end_badly(struct slot *s, const char *why)
+bool end_badly(struct slot *s, const char *why)
 {
     if (has_left(s)) {
         run.left++;
@@ -365,7 +199,7 @@ static bool end_badly(struct slot *s, const char *why)
         return false;
     }
     if (++run.errors <= 3)
-        fprintf(stderr, "load: %s: %s (state %d)\n", MODE[opt.mode].name, why, (int)s->state);
+        fprintf(stderr, "load: %s: %s (state %d)\n", opt.name, why, (int)s->state);
     if (run.errors > ERRORS_MAX)
         fail("too many errors");
     close_slot(s);
@@ -414,8 +248,7 @@ static void begin_request(struct slot *s)
 {
     s->state = SEND;
     s->sent = s->head_len = 0;
-    s->stamp_digits = -1;
-    s->event = 0;
+    s->events = (struct events){.digits = -1};
     s->up_at = is_upload() ? 0 : opt.body;
     if (!is_fresh())
         s->begun = now_ns();
@@ -430,11 +263,14 @@ static bool shake_hands(struct slot *s)
         run.handshakes++;
         run.resumed += (uint64_t)SSL_session_reused(s->ssl);
     }
-    begin_request(s);
+    if (opt.streams)
+        h2_begin(s);
+    else
+        begin_request(s);
     return true;
 }
 
-static void count_up(struct slot *s)
+void count_up(struct slot *s)
 {
     if (s->is_up)
         return;
@@ -469,34 +305,35 @@ static bool send_request(struct slot *s)
 }
 
 /* Time and number of an event are complete. */
-static void take_event(struct slot *s)
+static void take_event(struct events *e)
 {
-    if (s->number != s->event) {
-        run.lost += s->number > s->event ? s->number - s->event : 1;
-        fprintf(stderr, "load: event %u came, %u was due\n", s->number, s->event);
+    if (e->number != e->next) {
+        run.lost += e->number > e->next ? e->number - e->next : 1;
+        fprintf(stderr, "load: event %u came, %u was due\n", e->number, e->next);
     }
-    s->event = s->number + 1;
-    if (run.is_counting) {
+    e->next = e->number + 1;
+    run.event_count++;
+    if (run.is_counting && opt.mode == SSE) {
         run.units++;
-        count_delay(now_ns() - s->stamp);
+        count_delay(now_ns() - e->stamp);
     }
 }
 
-static void find_stamps(struct slot *s, const char *text, size_t len)
+void events_take(struct events *e, const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         if (text[i] == '@') {
-            s->stamp_digits = 0;
-            s->stamp = s->number = 0;
-        } else if (s->stamp_digits >= 0) {
-            if (s->stamp_digits < 19)
-                s->stamp = s->stamp * 10 + (text[i] - '0');
+            e->digits = 0;
+            e->stamp = e->number = 0;
+        } else if (e->digits >= 0) {
+            if (e->digits < 19)
+                e->stamp = e->stamp * 10 + (text[i] - '0');
             else
-                s->number = s->number * 10 + (unsigned)(text[i] - '0');
-            if (++s->stamp_digits < 29)
+                e->number = e->number * 10 + (unsigned)(text[i] - '0');
+            if (++e->digits < 29)
                 continue;
-            s->stamp_digits = -1;
-            take_event(s);
+            e->digits = -1;
+            take_event(e);
         }
     }
 }
@@ -531,10 +368,10 @@ static bool end_request(struct slot *s)
 
 static bool take_events(struct slot *s, const char *text, size_t len)
 {
-    find_stamps(s, text, len);
+    events_take(&s->events, text, len);
     if (!is_last_chunk(s, text, len))
         return true;
-    if (s->event != opt.events)
+    if (s->events.next != opt.events)
         return end_badly(s, "the stream has too few events");
     return end_request(s);
 }
@@ -632,6 +469,8 @@ static bool advance(struct slot *s)
     case ANSWER_HEAD:
     case ANSWER_BODY:
         return read_answer(s);
+    case STREAMS:
+        return h2_advance(s);
     case CLOSED:
     default:
         return false;
@@ -676,13 +515,17 @@ static void turn_until_up(unsigned target)
 
 static void begin_line(void)
 {
-    fprintf(stdout, "mode=%s slots=%u", MODE[opt.mode].name, opt.slots);
+    fprintf(stdout, "mode=%s slots=%u", opt.name, opt.slots);
+    if (opt.streams)
+        fprintf(stdout, " streams=%u", opt.streams);
 }
 
 static void end_line(void)
 {
-    if (opt.mode == SSE)
-        fprintf(stdout, " lost=%u", run.lost);
+    if (opt.mode == SSE || opt.mode == MIXED)
+        fprintf(stdout, " events=%llu lost=%u", (unsigned long long)run.event_count, run.lost);
+    if (opt.mode == MIXED)
+        h2_print_mixed(slots, opt.slots);
     fprintf(stdout, " swapped=%llu/%llu errors=%u\n", (unsigned long long)run.swapped,
             (unsigned long long)run.answers, run.errors);
 }
@@ -692,14 +535,15 @@ static void run_window(void)
     if (opt.mode != ABORT)
         turn_until_up(opt.slots);
     turn_until(now_ns() + SECOND / 2);
-    uint64_t cpu = tree_cpu_ns();
+    uint64_t cpu = tree_cpu_ns(opt.tree);
     int64_t begun = now_ns();
     run.is_counting = true;
     turn_until(begun + opt.seconds * SECOND);
     run.is_counting = false;
     double seconds = (double)(now_ns() - begun) / 1e9;
-    double cpu_us = (double)(tree_cpu_ns() - cpu) / 1e3;
-    double units = opt.mode == DOWN || opt.mode == UP ? (double)run.bytes / 1e9 : (double)run.units;
+    double cpu_us = (double)(tree_cpu_ns(opt.tree) - cpu) / 1e3;
+    bool is_bulk = opt.mode == DOWN || opt.mode == UP || opt.mode == GRPC;
+    double units = is_bulk ? (double)run.bytes / 1e9 : (double)run.units;
     if (units <= 0)
         fail("nothing was done in the window");
     begin_line();
@@ -733,10 +577,10 @@ static void run_held(void)
     turn_until_up(warm);
     for (int64_t end = now_ns() + SECOND; now_ns() < end;)
         turn(warm);
-    struct memory before = tree_memory();
+    struct memory before = tree_memory(opt.tree);
     turn_until_up(opt.slots);
     turn_until(now_ns() + opt.seconds * SECOND);
-    struct memory after = tree_memory();
+    struct memory after = tree_memory(opt.tree);
     double count = opt.slots - warm;
     begin_line();
     fprintf(stdout, " pss_kb_per_conn=%.2f rss_kb_per_conn=%.2f pss_kb=%llu",
@@ -750,30 +594,38 @@ static void run_held(void)
 
 static void usage(void)
 {
-    fputs("usage: load -m MODE -H HOST -p PORT [options]\n"
-          "  -m keepalive|fresh|resume|down|up|sse|idle|unread|stall|abort\n"
-          "  -H HOST -p PORT  what CONNECT and SNI name; with -d the port is dialled on loopback\n"
-          "  -x PORT          the proxy's port on loopback\n"
-          "  -d               straight to the TLS server: no CONNECT\n"
-          "  -u               the credential need not arrive (tunnels)\n"
-          "  -t TOKEN -f PATH placeholder and path of each request\n"
-          "  -c N -s SECONDS  connections, length of the window\n"
-          "  -b BYTES         body of each answer or upload\n"
-          "  -g MS -e N       gap between events of a stream; their number (0: no end)\n"
-          "  -o               each connection asks once; -s is then the longest that it may take\n"
-          "  -k               the server may leave between answers: ends when it is gone\n"
-          "  -P PID           the root of the process tree whose CPU time is read\n",
-          stderr);
+    fputs(
+        "usage: load -m MODE -H HOST -p PORT [options]\n"
+        "  -m keepalive|single|fresh|resume|down|up|sse|idle|unread|stall|abort, and over HTTP/2\n"
+        "     h2-32|h2-1|h2-single|h2-sse|h2-down|h2-up|h2-mixed|h2-grpc\n"
+        "  -H HOST -p PORT  what CONNECT and SNI name; with -d the port is dialled on loopback\n"
+        "  -x PORT          the proxy's port on loopback\n"
+        "  -d               straight to the TLS server: no CONNECT\n"
+        "  -u               the credential need not arrive (tunnels)\n"
+        "  -t TOKEN -f PATH placeholder and path of each request\n"
+        "  -c N -s SECONDS  connections, length of the window\n"
+        "  -n N             streams of each connection (h2-)\n"
+        "  -b BYTES         body of each answer or upload\n"
+        "  -g MS -e N       gap between events of a stream; their number (0: no end)\n"
+        "  -o               each connection asks once; -s is then the longest that it may take\n"
+        "  -k               the server may leave between answers: ends when it is gone\n"
+        "  -P PID           the root of the process tree whose CPU time is read\n",
+        stderr);
     exit(64);
 }
 
-static enum mode mode_named(const char *name)
+static void take_mode(const char *name)
 {
-    for (enum mode m = 0; m < MODES; m++)
-        if (!strcmp(name, MODE[m].name))
-            return m;
-    usage();
-    return MODES;
+    for (size_t i = 0; i < sizeof MODES / sizeof *MODES; i++) {
+        if (strcmp(name, MODES[i].name) != 0)
+            continue;
+        opt.name = MODES[i].name;
+        opt.mode = MODES[i].mode;
+        opt.slots = MODES[i].slots;
+        opt.streams = MODES[i].streams;
+    }
+    if (!opt.name)
+        usage();
 }
 
 static unsigned number(const char *text)
@@ -784,11 +636,11 @@ static unsigned number(const char *text)
 static void read_options(int argc, char **argv)
 {
     int c = 0;
-    opt.mode = MODES;
-    while ((c = getopt(argc, argv, "m:H:p:x:dut:f:c:s:P:b:g:e:ok")) != -1) {
+    unsigned count = 0, streams = 0;
+    while ((c = getopt(argc, argv, "m:H:p:x:dut:f:c:n:s:P:b:g:e:ok")) != -1) {
         switch (c) {
         case 'm':
-            opt.mode = mode_named(optarg);
+            take_mode(optarg);
             break;
         case 'H':
             opt.host = optarg;
@@ -812,7 +664,10 @@ static void read_options(int argc, char **argv)
             opt.path = optarg;
             break;
         case 'c':
-            opt.slots = number(optarg);
+            count = number(optarg);
+            break;
+        case 'n':
+            streams = number(optarg);
             break;
         case 's':
             opt.seconds = number(optarg);
@@ -839,13 +694,27 @@ static void read_options(int argc, char **argv)
             usage();
         }
     }
-    if (opt.mode == MODES || !opt.host || (!opt.proxy_port && !opt.is_direct) || !opt.seconds ||
+    if (!opt.name || !opt.host || (!opt.proxy_port && !opt.is_direct) || !opt.seconds ||
         !opt.gap_ms)
         usage();
-    if (!opt.slots)
-        opt.slots = MODE[opt.mode].slots;
-    if (opt.slots > SLOTS_MAX)
-        fail("too many connections");
+    opt.slots = count ? count : opt.slots;
+    opt.streams = streams && opt.streams ? streams : opt.streams;
+    if (opt.slots > SLOTS_MAX || opt.streams > STREAMS_MAX)
+        fail("too many connections or streams");
+}
+
+void write_asks(enum mode mode, char *to, size_t room)
+{
+    static const char *const what[] = {
+        [DOWN] = "down", [UNREAD] = "down", [ABORT] = "down", [SSE] = "sse",
+        [UP] = "up",     [STALL] = "stall", [GRPC] = "grpc"};
+    const char *asks = what[mode] ? what[mode] : "small";
+    if (mode == SSE)
+        snprintf(to, room, "%s %u %u", asks, opt.gap_ms, opt.events);
+    else if (!strcmp(asks, "down"))
+        snprintf(to, room, "%s %llu", asks, (unsigned long long)opt.body);
+    else
+        snprintf(to, room, "%s", asks);
 }
 
 static void write_requests(void)
@@ -856,11 +725,7 @@ static void write_requests(void)
                                    opt.port, opt.host, opt.port);
     if (opt.port != 443)
         snprintf(port, sizeof port, ":%u", opt.port);
-    snprintf(asks, sizeof asks, "%s", MODE[opt.mode].asks);
-    if (opt.mode == SSE)
-        snprintf(asks, sizeof asks, "sse %u %u", opt.gap_ms, opt.events);
-    else if (!strcmp(MODE[opt.mode].asks, "down"))
-        snprintf(asks, sizeof asks, "down %llu", (unsigned long long)opt.body);
+    write_asks(opt.mode, asks, sizeof asks);
     int len = snprintf(request, sizeof request - POST_BYTES,
                        "POST %s HTTP/1.1\r\nHost: %s%s\r\nUser-Agent: bench/1\r\nAccept: */*\r\n"
                        "Authorization: Bearer %s\r\nContent-Type: application/json\r\n"
@@ -877,6 +742,23 @@ static void write_requests(void)
     }
 }
 
+static void set_up_tls(void)
+{
+    static const unsigned char h2[] = "\2h2";
+    tls = SSL_CTX_new(TLS_client_method());
+    if (!tls)
+        fail("no TLS");
+    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                              SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(tls, 1);
+    if (opt.streams && SSL_CTX_set_alpn_protos(tls, h2, sizeof h2 - 1) != 0)
+        fail("no ALPN");
+    if (opt.mode == RESUME) {
+        SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(tls, keep_session);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct rlimit files = {SLOTS_MAX + 100, SLOTS_MAX + 100};
@@ -885,16 +767,9 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     write_requests();
     poller = epoll_create1(EPOLL_CLOEXEC);
-    tls = SSL_CTX_new(TLS_client_method());
-    if (poller < 0 || !tls)
-        fail("no epoll or no TLS");
-    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                              SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_read_ahead(tls, 1);
-    if (opt.mode == RESUME) {
-        SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-        SSL_CTX_sess_set_new_cb(tls, keep_session);
-    }
+    if (poller < 0)
+        fail("no epoll");
+    set_up_tls();
     if (opt.mode == IDLE || opt.mode == UNREAD || opt.mode == STALL)
         run_held();
     else if (opt.is_once || opt.may_leave)

@@ -1,9 +1,13 @@
 /* The benchmark's provider: a TLS server, one thread, that answers what the request's X-Bench field
  * names, plays the token endpoint at /token, and says in X-Swapped whether the real credential
  * arrived. Fields: small; down [BYTES]; up; stall (reads nothing of the body); sse [GAP_MS
- * [EVENTS]]. Bodies are the pattern of pattern.h both ways; an upload that differs is answered 422.
- * origin CERT KEY PORT...: listens on 127.0.0.1, prints "ready", ends by SIGTERM with the line
- * answers=N, how many requests it answered whole. */
+ * [EVENTS]]; grpc (says back what it hears, HTTP/2 only). Bodies are the pattern of pattern.h both
+ * ways; an upload that differs is answered 422.
+ * origin CERT KEY PORT[/h2[/STREAMS]]...: listens on 127.0.0.1, offering HTTP/2 with so many
+ * streams at once where it says so; prints "ready", ends by SIGTERM with the line answers=N
+ * h2_connections=M, how many requests it answered whole. */
+#include "origin.h"
+
 #include "pattern.h"
 
 #include <arpa/inet.h>
@@ -11,10 +15,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,11 +26,6 @@
 
 enum {
     FDS_MAX = 16384,
-    SMALL_BYTES = 2048,
-    DOWN_BYTES = 16 << 20,
-    RECORD_BYTES = 16384,
-    EVENT_BYTES = 120,
-    EVENT_EVERY_MS = 20,
 };
 
 enum state {
@@ -39,11 +35,14 @@ enum state {
     REQUEST, /* head and body are read, the answer is written, and again */
     STREAM,  /* events until the other side leaves, or all are written */
     STALLED, /* reads no more, until the other side leaves */
+    STREAMS, /* HTTP/2 */
 };
 
 struct conn {
     enum state state;
     SSL *ssl;
+    struct h2 *h2;
+    uint32_t h2_streams; /* HTTP/2 is offered, with so many; 0: it is not */
     char head[8192], out[4096];
     size_t head_len, out_len, out_done;
     uint64_t body_at, body_left, bulk_at, bulk_left;
@@ -56,12 +55,14 @@ static struct conn conns[FDS_MAX]; /* by descriptor; untouched pages cost nothin
 static int streams[FDS_MAX], stream_count;
 static SSL_CTX *tls;
 static int poller;
-static char filler[RECORD_BYTES + PATTERN_PERIOD];
-static unsigned long long answers;
+char filler[RECORD_BYTES + PATTERN_PERIOD];
+unsigned long long answers;
 static volatile sig_atomic_t is_ending;
-static const char TOKEN[] =
-    "{\"access_token\":\"ya29.c.benchbenchbenchbenchbenchbenchbenchbenchbenchbench\","
-    "\"expires_in\":3599,\"token_type\":\"Bearer\"}";
+/* As long as Google's are. */
+#define LETTERS "bench-0123456789_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv"
+#define LETTERS_5 LETTERS LETTERS LETTERS LETTERS LETTERS
+const char TOKEN[] = "{\"access_token\":\"ya29.c." LETTERS_5 LETTERS_5 LETTERS_5 "\","
+                     "\"expires_in\":3599,\"token_type\":\"Bearer\"}";
 
 static void fail(const char *what)
 {
@@ -69,7 +70,7 @@ static void fail(const char *what)
     exit(1);
 }
 
-static int64_t now_ns(void)
+int64_t now_ns(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -96,6 +97,8 @@ static void close_conn(int fd)
     struct conn *c = &conns[fd];
     if (c->state == STREAM)
         end_stream(fd);
+    h2_destroy(c->h2);
+    c->h2 = NULL;
     SSL_free(c->ssl);
     c->ssl = NULL;
     c->state = UNUSED;
@@ -117,6 +120,7 @@ static void accept_all(int listener)
         c->head_len = c->out_len = c->out_done = 0;
         c->body_left = c->bulk_left = c->body_at = 0;
         c->is_answering = c->is_spoiled = false;
+        c->h2_streams = conns[listener].h2_streams;
         SSL_set_fd(c->ssl, fd);
         SSL_set_accept_state(c->ssl);
         watch(fd, HANDSHAKE);
@@ -142,22 +146,26 @@ static void begin_answer(struct conn *c, const char *type, uint64_t length)
                                   (unsigned long long)length);
 }
 
-static bool asks_for(const struct conn *c, const char *what)
+/* The X-Bench field; an empty text without one. */
+static const char *asks_of(const struct conn *c)
 {
     const char *field = strcasestr(c->head, "\r\nx-bench: ");
-    return field && !strncmp(field + 11, what, strlen(what));
+    return field ? field + 11 : "";
 }
 
-/* The Nth number behind the word of the X-Bench field. */
-static uint64_t asked_number(const struct conn *c, int n, uint64_t otherwise)
+static bool asks_for(const struct conn *c, const char *what)
 {
-    const char *at = strcasestr(c->head, "\r\nx-bench: ") + 10;
-    for (; n > 0 && at; n--) {
-        at = strpbrk(at + 1, " \r");
-        if (at && *at == '\r')
-            at = NULL;
+    return !strncmp(asks_of(c), what, strlen(what));
+}
+
+uint64_t asked_number(const char *asks, int n, uint64_t otherwise)
+{
+    for (; n > 0 && asks; n--) {
+        asks = strpbrk(asks + 1, " \r");
+        if (asks && *asks == '\r')
+            asks = NULL;
     }
-    return at ? strtoull(at, NULL, 10) : otherwise;
+    return asks ? strtoull(asks, NULL, 10) : otherwise;
 }
 
 static void begin_stream(int fd)
@@ -168,9 +176,9 @@ static void begin_stream(int fd)
                                                                        : "X-Swapped: 0\r\n");
     add_text(c, "Transfer-Encoding: chunked\r\n\r\n");
     c->state = STREAM;
-    int gap_ms = (int)asked_number(c, 1, EVENT_EVERY_MS);
+    int gap_ms = (int)asked_number(asks_of(c), 1, EVENT_EVERY_MS);
     c->event = 0;
-    c->events = (unsigned)asked_number(c, 2, 0);
+    c->events = (unsigned)asked_number(asks_of(c), 2, 0);
     c->event_gap = gap_ms * 1000000LL;
     c->event_due = now_ns() + (1 + fd % gap_ms) * 1000000LL;
     streams[stream_count++] = fd;
@@ -187,7 +195,7 @@ static void answer(int fd)
         begin_stream(fd);
     } else if (asks_for(c, "down")) {
         c->bulk_at = 0;
-        c->bulk_left = asked_number(c, 1, DOWN_BYTES);
+        c->bulk_left = asked_number(asks_of(c), 1, DOWN_BYTES);
         begin_answer(c, "application/octet-stream", c->bulk_left);
     } else if (asks_for(c, "up")) {
         begin_answer(c, "application/json", 2);
@@ -202,20 +210,27 @@ static void answer(int fd)
     }
 }
 
-/* An event carries the time at which it was written, 19 digits, and its number, 10 digits. */
-static void add_event(struct conn *c)
+void event_write(char *to, unsigned number)
 {
     char event[EVENT_BYTES + 1];
-    unsigned number = c->event++;
-    if (c->out_done < c->out_len)
-        return; /* the reader is behind: an event is dropped, not queued, and its number missing */
     int len = snprintf(event, sizeof event, "data: {\"at\":\"@%019lld%010u\",\"text\":\"",
                        (long long)now_ns(), number);
     memset(event + len, 'e', sizeof event - (size_t)len);
     memcpy(event + EVENT_BYTES - 4, "\"}\n\n", 4);
+    memcpy(to, event, EVENT_BYTES);
+}
+
+static void add_event(struct conn *c)
+{
+    unsigned number = c->event++;
+    if (c->out_done < c->out_len)
+        return; /* the reader is behind: an event is dropped, not queued, and its number missing */
     c->out_done = 0;
-    c->out_len = (size_t)snprintf(c->out, sizeof c->out, "%x\r\n%.*s\r\n", (unsigned)EVENT_BYTES,
-                                  EVENT_BYTES, event);
+    c->out_len = (size_t)snprintf(c->out, sizeof c->out, "%x\r\n", (unsigned)EVENT_BYTES);
+    event_write(c->out + c->out_len, number);
+    c->out_len += EVENT_BYTES;
+    c->out[c->out_len] = 0;
+    add_text(c, "\r\n");
     if (c->event == c->events)
         add_text(c, "0\r\n\r\n");
 }
@@ -265,6 +280,15 @@ static bool write_some(int fd)
     return true;
 }
 
+bool is_pattern(const char *bytes, uint64_t offset, size_t n)
+{
+    for (size_t i = 0; i < n; i += RECORD_BYTES)
+        if (memcmp(bytes + i, pattern_at(filler, offset + i),
+                   n - i < RECORD_BYTES ? n - i : RECORD_BYTES) != 0)
+            return false;
+    return true;
+}
+
 static bool head_is_complete(struct conn *c)
 {
     c->head[c->head_len] = 0;
@@ -298,10 +322,7 @@ static bool read_some(int fd)
     if (c->state == STREAM)
         return true;
     if (in_body) {
-        for (int i = 0; i < n; i += RECORD_BYTES)
-            if (memcmp(scratch + i, pattern_at(filler, c->body_at + (uint64_t)i),
-                       n - i < RECORD_BYTES ? (size_t)(n - i) : RECORD_BYTES) != 0)
-                c->is_spoiled = true;
+        c->is_spoiled |= !is_pattern(scratch, c->body_at, (size_t)n);
         c->body_at += (uint64_t)n;
         c->body_left -= (uint64_t)n < c->body_left ? (uint64_t)n : c->body_left;
         if (!c->body_left)
@@ -316,6 +337,14 @@ static bool read_some(int fd)
     return true;
 }
 
+static bool is_h2(SSL *ssl)
+{
+    const unsigned char *name;
+    unsigned n;
+    SSL_get0_alpn_selected(ssl, &name, &n);
+    return n == 2;
+}
+
 static void advance(int fd)
 {
     struct conn *c = &conns[fd];
@@ -327,8 +356,12 @@ static void advance(int fd)
                 close_conn(fd);
             return;
         }
-        c->state = REQUEST;
+        c->state = is_h2(c->ssl) ? STREAMS : REQUEST;
+        if (c->state == STREAMS)
+            c->h2 = h2_create(c->ssl, c->h2_streams);
     }
+    if (c->state == STREAMS && !h2_advance(c->h2))
+        close_conn(fd);
     while (c->state == REQUEST && (c->is_answering ? write_some(fd) : read_some(fd)))
         ;
     while (c->state == STREAM && write_some(fd))
@@ -343,7 +376,8 @@ static void on_term(int signal)
     is_ending = 1;
 }
 
-static void run_streams(void)
+/* Whether there are any. */
+static bool run_streams(void)
 {
     int64_t now = now_ns();
     for (int i = stream_count; i-- > 0;) {
@@ -355,10 +389,12 @@ static void run_streams(void)
         while (c->state == STREAM && write_some(streams[i]))
             ;
     }
+    return h2_run_streams(now) || stream_count;
 }
 
 /* ---- start ---- */
 
+/* PORT[/h2[/STREAMS]] */
 static void listen_on(const char *port)
 {
     int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -369,6 +405,24 @@ static void listen_on(const char *port)
         bind(fd, (struct sockaddr *)&addr, sizeof addr) || listen(fd, 4096))
         fail("listen");
     watch(fd, LISTENING);
+    const char *h2 = strstr(port, "/h2");
+    unsigned long most = h2 && h2[3] ? strtoul(h2 + 4, NULL, 10) : STREAMS_MAX;
+    conns[fd].h2_streams = h2 ? (uint32_t)most : 0;
+}
+
+static int choose_protocol(SSL *ssl, const unsigned char **ret, unsigned char *ret_n,
+                           const unsigned char *offered, unsigned n, void *arg)
+{
+    static const unsigned char ours[] = "\2h2\10http/1.1";
+    (void)arg;
+    unsigned char *chosen = NULL;
+    if (!conns[SSL_get_fd(ssl)].h2_streams)
+        return SSL_TLSEXT_ERR_NOACK;
+    if (SSL_select_next_proto(&chosen, ret_n, ours, sizeof ours - 1, offered, n) !=
+        OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_NOACK;
+    *ret = chosen;
+    return SSL_TLSEXT_ERR_OK;
 }
 
 static void set_up_tls(const char *cert, const char *key)
@@ -382,6 +436,7 @@ static void set_up_tls(const char *cert, const char *key)
     SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                               SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(tls, 1);
+    SSL_CTX_set_alpn_select_cb(tls, choose_protocol, NULL);
 }
 
 int main(int argc, char **argv)
@@ -389,7 +444,7 @@ int main(int argc, char **argv)
     struct rlimit files = {FDS_MAX, FDS_MAX};
     struct epoll_event ready[256];
     if (argc < 4) {
-        fputs("usage: origin CERT KEY PORT...\n", stderr);
+        fputs("usage: origin CERT KEY PORT[/h2[/STREAMS]]...\n", stderr);
         return 64;
     }
     setrlimit(RLIMIT_NOFILE, &files);
@@ -404,8 +459,9 @@ int main(int argc, char **argv)
         listen_on(argv[i]);
     fputs("ready\n", stdout);
     fflush(stdout);
+    bool has_streams = false;
     while (!is_ending) {
-        int count = epoll_wait(poller, ready, 256, stream_count ? 1 : -1);
+        int count = epoll_wait(poller, ready, 256, has_streams ? 1 : -1);
         for (int i = 0; i < count; i++) {
             int fd = ready[i].data.fd;
             ERR_clear_error();
@@ -416,8 +472,8 @@ int main(int argc, char **argv)
             else if (conns[fd].state != UNUSED)
                 advance(fd);
         }
-        run_streams();
+        has_streams = run_streams();
     }
-    fprintf(stdout, "answers=%llu\n", answers);
+    fprintf(stdout, "answers=%llu h2_connections=%u\n", answers, h2_connections());
     return 0;
 }

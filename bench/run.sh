@@ -7,14 +7,15 @@ usage() {
   cat <<'TXT'
 usage: bench/run.sh [--modes "MODE ..."] [--reps N] [--seconds N] [PEER ...]
 
-  MODE   keepalive fresh resume down up sse idle tunnel-down tunnel-fresh (default: all)
+  MODE   keepalive h2-32 h2-1 single h2-single fresh resume down h2-down up h2-up sse h2-sse idle tunnel-down
+         tunnel-fresh (default: all)
   PEER   credswap credswap-2w nginx haproxy squid (default: all that are installed)
 
 Environment: BUILD (build/release), TOOLS (build/bench), BENCH_PROXY_CPU (0), BENCH_LOAD_CPU (1), BENCH_WORKERS (1)
 TXT
 }
 
-MODES="keepalive fresh resume down up sse idle tunnel-down tunnel-fresh"
+MODES="keepalive h2-32 h2-1 single h2-single fresh resume down h2-down up h2-up sse h2-sse idle tunnel-down tunnel-fresh"
 REPS=3 SECONDS_EACH=2 PEERS=()
 while [ $# -gt 0 ]; do
   case $1 in

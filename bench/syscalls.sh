@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# System calls of a proxy for one keep-alive request, counted by strace: bench/syscalls.sh [PEER ...]
+# System calls of a proxy for one request, counted by strace: bench/syscalls.sh [--mode keepalive|h2-32|h2-1] [PEER ...]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-SECONDS_EACH=2
+SECONDS_EACH=2 MODE=keepalive
+if [ "${1:-}" = --mode ]; then
+  MODE=$2
+  shift 2
+fi
 # shellcheck source=bench/lib.sh
 . bench/lib.sh
 trap 'bench_end' EXIT
@@ -25,7 +29,7 @@ count_calls() {
   strace -f -c -o "$WORK/$PEER.calls" "${attach[@]}" 2>/dev/null &
   tracer=$!
   sleep 0.5
-  line=$(load keepalive) || true
+  line=$(load "$MODE") || true
   kill -INT $tracer 2>/dev/null || true
   wait $tracer || true
   peer_down

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""table.py RAW [BASE]: medians of the raw lines as a Markdown table, with ratios to BASE (credswap)."""
+"""table.py RAW [BASE]: medians of the raw lines as a Markdown table, with ratios to BASE (credswap); then what HTTP/2 on
+both sides costs against HTTP/1.1, peer by peer."""
 
 import statistics
 import sys
 
 COLUMNS = (
     ("keepalive", "us/request", "cpu_us_per_unit", 1),
+    ("single", "us/single request", "cpu_us_per_unit", 1),
     ("fresh", "us/new conn.", "cpu_us_per_unit", 1),
     ("resume", "us/resumed", "cpu_us_per_unit", 1),
     ("down", "s/GB down", "cpu_us_per_unit", 1e-6),
@@ -16,6 +18,15 @@ COLUMNS = (
     ("tunnel-fresh", "us/tunnel", "cpu_us_per_unit", 1),
 )
 DELAYS = (("keepalive", "p50_us", "request p50 us"), ("sse", "p50_us", "event p50 us"), ("sse", "p99_us", "event p99 us"))
+# Over HTTP/2, the same over HTTP/1.1, unit, scale
+PAIRS = (
+    ("h2-32", "keepalive", "us/request", 1),
+    ("h2-1", "keepalive", "us/request", 1),
+    ("h2-single", "single", "us/request", 1),
+    ("h2-down", "down", "s/GB", 1e-6),
+    ("h2-up", "up", "s/GB", 1e-6),
+    ("h2-sse", "sse", "us/event", 1),
+)
 
 
 def read(path):
@@ -36,8 +47,26 @@ def short(value):
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
+def show_pairs(values, peers):
+    """Medians, the ratio of the medians, and that of each repetition."""
+    rows = []
+    for peer in peers:
+        for mode, base, unit, scale in PAIRS:
+            h2, h1 = (values.get((peer, m, "cpu_us_per_unit")) for m in (mode, base))
+            if h2 and h1:
+                ratio = statistics.median(h2) / statistics.median(h1)
+                each = " ".join(f"{a / b:.2f}" for a, b in zip(h2, h1))
+                rows.append((peer, mode, base, unit, short(statistics.median(h2) * scale), short(statistics.median(h1) * scale),
+                             f"x{ratio:.2f}", each))
+    if rows:
+        print("\n| peer | HTTP/2 | HTTP/1.1 | unit | over HTTP/2 | over HTTP/1.1 | ratio | repetitions |\n|---|---|---|---|---|---|---|---|")
+    for row in rows:
+        print("|", " | ".join(row), "|")
+
+
 def main(path, base="credswap"):
-    found = {key: statistics.median(values) for key, values in read(path).items()}
+    values = read(path)
+    found = {key: statistics.median(v) for key, v in values.items()}
     peers = list(dict.fromkeys(peer for peer, _, _ in found))
     columns = [c for c in COLUMNS if any((peer, c[0], c[2]) in found for peer in peers)]
     delays = [d for d in DELAYS if any((peer, d[0], d[1]) in found for peer in peers)]
@@ -51,6 +80,7 @@ def main(path, base="credswap"):
             cells.append(cell if value is None or not unit or peer == base else f"{cell} (x{value / unit:.2f})")
         cells += [short(found[peer, m, n]) if (peer, m, n) in found else "-" for m, n, _ in delays]
         print("|", peer, "|", " | ".join(cells), "|")
+    show_pairs(values, peers)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,10 @@
 # The whole product: placeholder to account, token from the cache, access log. BUILD names the build.
 PEER_HOST=us-central1-aiplatform.googleapis.com
 PEER_PATH=/v1/projects/p/locations/us-central1/publishers/google/models/gemini-2.5-pro:generateContent
+# The provider that offers HTTP/2 has a name of its own, so that one daemon does both.
+PEER_H2_HOST=us-east4-aiplatform.googleapis.com
+PEER_H2_PATH=/v1/projects/p/locations/us-east4/publishers/google/models/gemini-2.5-pro:generateContent
+PEER_MODES+=" h2-32 h2-1 h2-single h2-sse h2-down h2-up"
 PEER_WORKERS=${BENCH_WORKERS:-1}
 
 peer_have() { [ -x "$BUILD/credswapd" ] && [ -x "$BUILD/credswap" ]; }
@@ -31,6 +35,7 @@ ca {
 upstream {
   ca_file = "$WORK/ca.pem"
   connect_to = {"$PEER_HOST:443:127.0.0.1:$ORIGIN_PORT", "oauth2.googleapis.com:443:127.0.0.1:$ORIGIN_PORT",
+    "$PEER_H2_HOST:443:127.0.0.1:$H2_ORIGIN_PORT",
     "localhost:$TUNNEL_PORT:127.0.0.1:$TUNNEL_PORT"}
 }
 policy { ports = {443, $TUNNEL_PORT} }

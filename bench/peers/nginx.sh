@@ -2,7 +2,7 @@
 # A reverse proxy: no CONNECT, no choice of an account; the header is a constant. It streams, as any
 # proxy of event streams must.
 PEER_DIRECT=true
-PEER_MODES="keepalive fresh resume down up sse idle"
+PEER_MODES="keepalive single fresh resume down up sse idle"
 
 peer_have() { command -v nginx >/dev/null; }
 

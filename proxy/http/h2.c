@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "http/h2_head.h"
+#include "http/h2_secret.h"
 
 #define H2_MAGIC MAGIC('h', '2', 's', 'e')
 #define STREAMS_MAX 100u
@@ -66,6 +67,7 @@ struct h2_stream {
     size_t direct_n, queued;
     size_t untold; /* framed, and not told by on_sent */
     uint64_t tx_left;
+    struct h2_secret secret; /* client role: until the head has left */
     struct h2_gather gather; /* the header block at hand */
 };
 
@@ -167,6 +169,7 @@ static void stream_free(struct h2_stream *s)
 {
     drop_queue(s);
     sbuf_finish_wipe(&s->early);
+    h2_secret_drop(&s->secret);
     h2_gather_finish(&s->gather);
     list_remove(&s->all);
     list_remove(&s->settle);
@@ -325,6 +328,32 @@ static void wake(struct h2 *h)
         h->session.out->put(h->session.out, "", 0); /* flushed(0) follows, and settles */
 }
 
+/* The stream whose head FRAME is, if its credential belongs to it. */
+static struct h2_stream *secret_of(struct h2 *h, const uint8_t *frame, size_t n)
+{
+    if (h->session.role != ROLE_CLIENT || n < FRAME_HEAD || frame[3] != NGHTTP2_HEADERS)
+        return NULL;
+    struct h2_stream *s = nghttp2_session_get_stream_user_data(
+        h->ng, frame[5] << 24 | frame[6] << 16 | frame[7] << 8 | frame[8]);
+    return s && s->secret.p ? s : NULL;
+}
+
+static void put_frame(struct h2 *h, const uint8_t *frame, size_t n)
+{
+    uint8_t head[FRAME_HEAD], field[H2_SECRET_ROOM];
+    struct h2_stream *s = secret_of(h, frame, n);
+    if (!s) {
+        put(h, frame, n);
+        return;
+    }
+    size_t field_n = h2_secret_frame(&s->secret, frame, head, field);
+    put(h, head, sizeof head);
+    put(h, frame + FRAME_HEAD, n - FRAME_HEAD);
+    put(h, field, field_n);
+    put(h, s->secret.p, s->secret.n);
+    h2_secret_drop(&s->secret);
+}
+
 /* Frames what may leave now. Not from inside nghttp2: the end of feed does it then. */
 static void send_frames(struct h2 *h)
 {
@@ -339,7 +368,7 @@ static void send_frames(struct h2 *h)
             h->is_failed = true; /* no memory: settle() ends it */
         if (n <= 0)
             break;
-        put(h, p, (size_t)n);
+        put_frame(h, p, (size_t)n);
     }
     wake(h);
 }
@@ -398,6 +427,8 @@ static enum err submit_request(struct h2_stream *s, const struct head *head, boo
 {
     struct h2_block *b = h2_block();
     enum err e = h2_write_request(head, b);
+    if (e == ERR_OK && b->credential.p)
+        e = h2_secret_keep(&s->secret, b->credential);
     nghttp2_data_provider body = {.source.ptr = s, .read_callback = on_read_body};
     if (e == ERR_OK) {
         int32_t id = nghttp2_submit_request(s->h2->ng, NULL, b->nv, b->n, end ? NULL : &body, s);

@@ -3,9 +3,12 @@
 #include "http/h2_head.h"
 
 #include "base/mem.h"
+#include "http/h2_secret.h"
 
 #define FIELD_OVERHEAD 32u
 #define TEXT_BYTES (32u * 1024u)
+#define FRAME_BYTES 16384u /* that every peer takes */
+#define FIELD_ROOM 12u     /* of a field in HPACK, beside its name and value */
 
 /* ---- from a block ---- */
 
@@ -287,7 +290,8 @@ struct h2_block *h2_block(void)
 {
     static _Thread_local char bytes[TEXT_BYTES];
     static _Thread_local struct h2_block b;
-    b.n = 0;
+    b.n = b.bytes = 0;
+    b.credential = (struct slice){NULL, 0};
     b.text = (struct sbuf){.p = bytes, .size = sizeof bytes, .max = sizeof bytes - 1};
     return &b;
 }
@@ -296,17 +300,19 @@ void h2_block_finish(struct h2_block *b)
 {
     mem_wipe(b->text.p, b->text.n);
     b->n = b->text.n = 0;
+    b->credential = (struct slice){NULL, 0};
 }
 
-static void add(struct h2_block *b, struct slice name, struct slice value, bool is_secret)
+static void add(struct h2_block *b, struct slice name, struct slice value, bool is_unindexed)
 {
+    b->bytes += name.n + value.n + FIELD_ROOM;
     /* nghttp2's structure is not const; it copies */
     b->nv[b->n++] =
         (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name.p,
                      .value = (uint8_t *)(uintptr_t)value.p,
                      .namelen = name.n,
                      .valuelen = value.n,
-                     .flags = is_secret ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE};
+                     .flags = is_unindexed ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE};
 }
 
 static bool has_upper(struct slice s)
@@ -345,6 +351,18 @@ static bool is_secret_field(const struct field *f)
            slice_ieq(f->name, SLICE("set-cookie"));
 }
 
+/* Values that never come again. In the table they would push out those that do, and each further
+ * one would be compared with all that lie there: nghttp2 keeps values of one name in one chain. */
+static bool is_new_each_time(const struct field *f)
+{
+    return f->id == FIELD_X_CREDSWAP_REQUEST_ID ||
+           (f->id == FIELD_OTHER &&
+            (slice_ieq(f->name, SLICE("request-id")) || slice_ieq(f->name, SLICE("x-request-id")) ||
+             slice_ieq(f->name, SLICE("traceparent")) ||
+             slice_ieq(f->name, SLICE("x-cloud-trace-context")) ||
+             slice_ieq(f->name, SLICE("server-timing")) || slice_ieq(f->name, SLICE("cf-ray"))));
+}
+
 static enum err add_fields(const struct head *h, struct h2_block *b)
 {
     if (h->count > HEAD_MAX_FIELDS)
@@ -360,9 +378,25 @@ static enum err add_fields(const struct head *h, struct h2_block *b)
         struct slice name = lower(b, f->name);
         if (name.n == 0)
             return ERR_NOMEM;
-        add(b, name, f->value, is_secret_field(f));
+        add(b, name, f->value, is_secret_field(f) || is_new_each_time(f));
     }
     return ERR_OK;
+}
+
+/* The one credential of a request is taken out, unless the block may need a second frame. */
+static void take_credential(struct h2_block *b)
+{
+    size_t at = b->n, count = 0;
+    for (size_t i = 0; i < b->n; i++)
+        if (slice_eq(slice_make((char *)b->nv[i].name, b->nv[i].namelen), SLICE("authorization"))) {
+            at = i;
+            count++;
+        }
+    if (count != 1 || b->nv[at].valuelen == 0 || b->bytes + H2_SECRET_ROOM > FRAME_BYTES)
+        return;
+    b->credential = slice_make((char *)b->nv[at].value, b->nv[at].valuelen);
+    b->n--;
+    memmove(&b->nv[at], &b->nv[at + 1], (b->n - at) * sizeof *b->nv);
 }
 
 enum err h2_write_request(const struct head *h, struct h2_block *b)
@@ -379,6 +413,7 @@ enum err h2_write_request(const struct head *h, struct h2_block *b)
         add(b, SLICE("content-length"), number(b, h->content_length), false);
     if (h->wants_trailers)
         add(b, SLICE("te"), SLICE("trailers"), false);
+    take_credential(b);
     return e == ERR_OK && b->text.failed ? ERR_NOMEM : e;
 }
 

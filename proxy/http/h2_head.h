@@ -39,7 +39,9 @@ bool h2_trailers(struct h2_gather *g, struct head *ret) NODISCARD;
 struct h2_block {
     nghttp2_nv nv[HEAD_MAX_FIELDS + 6];
     size_t n;
-    struct sbuf text; /* names in lower case, numbers */
+    size_t bytes;            /* that the block will have at most, in HPACK */
+    struct slice credential; /* of "authorization", not in NV: it is for h2_secret */
+    struct sbuf text;        /* names in lower case, numbers */
 };
 
 /** The thread's one, empty. */
@@ -49,7 +51,7 @@ void h2_block_finish(struct h2_block *b);
 /** Adds H to the block. Refuses (ERR_INVALID) what HTTP/1 would refuse as well: CTL in values,
  * names that are no tokens, fields of a connection; and a request for a WebSocket, which goes out
  * by HTTP/1.1. The 101 is written as the 200 of RFC 8441. Credentials are never indexed (RFC 7541
- * section 7.1.3). */
+ * section 7.1.3); that of a request becomes B's credential, if all fits into one frame. */
 enum err h2_write_request(const struct head *h, struct h2_block *b) NODISCARD;
 enum err h2_write_answer(const struct head *h, bool with_length, struct h2_block *b) NODISCARD;
 enum err h2_write_trailers(const struct head *h, struct h2_block *b) NODISCARD;

@@ -92,9 +92,15 @@ class Client:
         if not said.startswith(b"HTTP/1.1 200"):
             raise ConnectionError(said.decode("latin-1"))
         context = ssl.create_default_context(cafile=ca)
+        if self.protocols():
+            context.set_alpn_protocols(self.protocols())
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=host)
         self.step(self.tls.do_handshake)  # our Finished waits for the first request
+
+    def protocols(self):
+        """What ALPN offers."""
+        return []
 
     def some(self):
         data = self.sock.recv(65536)

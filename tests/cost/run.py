@@ -25,9 +25,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [os.path.join(ROOT, "tests", "e2e"), os.path.join(ROOT, "tests", "fakes")]
 FIGURES = os.path.join(HERE, "figures.txt")
-BASE = {"keepalive": 40, "sse": 40, "fresh": 4}
-MORE = {"keepalive": 400, "sse": 400, "fresh": 40}
-UNIT = {"keepalive": "request", "sse": "event", "fresh": "connection"}
+BASE = {"keepalive": 40, "sse": 40, "fresh": 4, "h2": 40, "h2-sse": 40}
+MORE = {"keepalive": 400, "sse": 400, "fresh": 40, "h2": 400, "h2-sse": 400}
+UNIT = {"keepalive": "request", "sse": "event", "fresh": "connection", "h2": "request", "h2-sse": "event"}
+H2_HOST = "us-east4-aiplatform.googleapis.com"  # its provider offers HTTP/2
 TOLERANCE = 0.05
 # The same code paths on every machine: AES-NI and AVX as OpenSSL sees them, plain SSE2 string functions of libc.
 # Bits of CPUID.1 EDX (low half) and ECX, then none of leaf 7.
@@ -77,6 +78,20 @@ def hold_time(lab, is_still):
         file.write(bytes([is_still]))
 
 
+def drive_h2(lab, origin, units):
+    import harness
+    import peers2
+    with contextlib.closing(peers2.Client(lab.port, H2_HOST, lab.ca, harness.ALICE)) as one:
+        for _ in range(units["h2"]):
+            one.ask(harness.GENERATE.replace("us-central1", "us-east4"))
+        one.ask(harness.STREAM.replace("us-central1", "us-east4"), is_enough=lambda _: True)
+        for _ in range(units["h2-sse"]):
+            origin.next_event()
+            one.until(lambda body: body.endswith(b"\n\n"))
+        origin.end_stream()
+        one.until(lambda _: False)
+
+
 def drive(lab, origin, units):
     import harness
     import peers
@@ -102,11 +117,13 @@ def count(name, units):
     """Self costs of the worker thread of a run that does UNITS."""
     import harness
     import peers
+    import peers2
     import profile_text
-    origin = peers.Origin(os.path.join(harness.shared_keys(), "server-google.pem"))
-    lab = harness.Lab(accounts=1, claude=False, start=False, connect_to=[f"{harness.VERTEX}:443:127.0.0.1:{origin.port}"],
-                      conf=CONF)
-    with contextlib.closing(origin):
+    pair = os.path.join(harness.shared_keys(), "server-google.pem")
+    origin, origin2 = peers.Origin(pair), peers2.Origin(pair)
+    lab = harness.Lab(accounts=1, claude=False, start=False, conf=CONF,
+                      connect_to=[f"{harness.VERTEX}:443:127.0.0.1:{origin.port}", f"{H2_HOST}:443:127.0.0.1:{origin2.port}"])
+    with contextlib.closing(origin), contextlib.closing(origin2):
         try:
             out = lab.path("callgrind")
             with open(lab.path("still"), "wb") as file:
@@ -115,13 +132,15 @@ def count(name, units):
             hold_time(lab, True)
             try:
                 drive(lab, origin, units)
+                drive_h2(lab, origin2, units)
             except OSError as error:
                 raise SystemExit(f"{error}\n{lab.output()[-3000:]}") from None
             hold_time(lab, False)
             lab.daemon.send_signal(signal.SIGTERM)
             said = lab.daemon.communicate(timeout=120)[1].decode(errors="replace")
-            if lab.daemon.returncode != 0 or origin.strangers:
-                raise SystemExit(f"status {lab.daemon.returncode}, {origin.strangers} requests without a real token: {said[-2000:]}")
+            strangers = origin.strangers + origin2.strangers
+            if lab.daemon.returncode != 0 or strangers:
+                raise SystemExit(f"status {lab.daemon.returncode}, {strangers} requests without a real token: {said[-2000:]}")
             lab.daemon = None
             costs = [profile_text.self_costs(path) for path in glob.glob(out + "-*")]
             if options.keep:

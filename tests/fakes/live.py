@@ -1,4 +1,4 @@
-"""The Live API: a WebSocket whose first message is the setup, and which then says back what it hears."""
+"""The Live API: a WebSocket whose first message is the setup, and which then says back what it hears; "ping me" brings a ping."""
 import asyncio
 import json
 import re
@@ -82,6 +82,8 @@ class Live:
                 elif payload.startswith(DROP):
                     await conn.drop(payload[len(DROP):].decode())
                     return
+                elif payload == b"ping me":
+                    conn.write(frames.frame(frames.PING, b"live"))
                 elif opcode != frames.PONG:
                     self.say(opcode, payload, compressed)
             await conn.drain()

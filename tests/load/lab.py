@@ -34,6 +34,11 @@ def is_exact():
     return not any(word in program for word in (b"__asan_init", b"__tsan_init"))
 
 
+def status_of(process, name):
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as f:
+        return int(re.search(rf"{name}:\s+(\d+)", f.read())[1]) * 1024
+
+
 class Wrong(AssertionError):
     """What a test found."""
 
@@ -60,14 +65,16 @@ def in_child(cpus):
 
 
 class Origin:
-    """The provider and token endpoint; stands where harness.Lab has the fake cloud."""
+    """The provider and token endpoint; stands where harness.Lab has the fake cloud. H2: offers HTTP/2, with so many
+    streams on a connection."""
 
-    def __init__(self, directory, cpus):
+    def __init__(self, directory, cpus, h2=None):
         pair = os.path.join(directory, "server-google.pem")
         self.ca = os.path.join(directory, "ca.pem")
         self.port = harness.free_port()
         self.ports = {"main": self.port}
-        self.process = subprocess.Popen([ORIGIN, pair, pair, str(self.port)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        self.h2_connections = None
+        self.process = subprocess.Popen([ORIGIN, pair, pair, f"{self.port}/h2/{h2}" if h2 else str(self.port)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         text=True, preexec_fn=lambda: in_child(cpus))
         require(self.process.stdout.readline() == "ready\n", "the origin did not start")
 
@@ -79,7 +86,9 @@ class Origin:
         if self.process.poll() is None:
             self.process.terminate()
         text, _ = self.process.communicate(timeout=20)
-        found = re.search(r"answers=(\d+)", text or "")
+        found = re.search(r"answers=(\d+) h2_connections=(\d+)", text or "")
+        if found:
+            self.h2_connections = int(found[2])
         return int(found[1]) if found else None
 
 
@@ -126,7 +135,7 @@ class Run:
 class LoadLab(harness.Lab):
     """pinned: the daemon on one CPU, load and origin on another."""
 
-    def __init__(self, workers=1, pinned=True, conf=None, accounts=1):  # pylint: disable=super-init-not-called
+    def __init__(self, workers=1, pinned=True, conf=None, accounts=1, h2=None):  # pylint: disable=super-init-not-called
         self.env = harness.clean_env()
         self.env["ASAN_OPTIONS"] += ":quarantine_size_mb=4"
         self.dir = tempfile.mkdtemp(prefix="credswap-load-")
@@ -136,7 +145,7 @@ class LoadLab(harness.Lab):
         self.stack.callback(shutil.rmtree, self.dir, ignore_errors=True)
         try:
             os.chmod(self.dir, 0o700)
-            self.cloud = Origin(harness.shared_keys(), LOAD_CPU if pinned else None)
+            self.cloud = Origin(harness.shared_keys(), LOAD_CPU if pinned else None, h2)
             self.stack.callback(self.cloud.stop)
             self.port, self.admin = harness.free_port(), harness.free_port()
             base = {"run": {"workers": workers, "drain_timeout": 30},
@@ -179,8 +188,7 @@ class LoadLab(harness.Lab):
 
     def status(self, name):
         """A line of /proc/PID/status in bytes."""
-        with open(f"/proc/{self.daemon.pid}/status", encoding="ascii") as f:
-            return int(re.search(rf"{name}:\s+(\d+)", f.read())[1]) * 1024
+        return status_of(self.daemon, name)
 
     def pss(self):
         """Bytes; its anonymous pages where the kernel does not let us look closer."""

@@ -3,6 +3,7 @@ import contextlib
 import statistics
 import time
 
+import longlived
 from harness import until
 from lab import MEGABYTE, LoadLab, Repeat, is_exact, require
 
@@ -105,6 +106,79 @@ def idle(full):
         after = lab.status("RssAnon")
         require(returned, f"they have left, but {mb(after)} of anonymous memory stay, {mb(before)} were before")
         return f"{each:.2f} KiB PSS for each of {count} connections; {mb(before)} before them, {mb(after)} after them"
+
+
+# ---- HTTP/2, gRPC, WebSocket ----
+
+STREAMS, STALLED, UPSTREAMS = 100, 10, 4
+WINDOW = 128 << 10  # STREAM_WINDOW of proxy/http/stream.h
+PIECE = 16 << 10    # queued bytes lie in pieces of so many
+OUT = 256 << 10     # what a connection may have put and not sent
+UNREAD = 256 << 10  # the window of load and origin
+STORE = 2 << 20     # of pages that SQLite keeps for the writer; it takes some each second until it has them
+
+
+@test
+def streams(full):
+    """50 that ask, 30 of events, 10 that are not read, 10 whose upload is not taken, on one connection; the provider takes 25
+    streams on each of its own."""
+    seconds = 300 if full else 5
+    # Of what stalls the daemon holds what its own window lets in. Of an upload it also keeps the start for another account:
+    # all that came, what the provider's window took and what waits.
+    waits = WINDOW + PIECE
+    bound = STALLED * waits + STALLED * (UNREAD + WINDOW + waits) + (1 + UPSTREAMS) * OUT + STORE + 2 * MEGABYTE
+    sizes = []
+    # What stalls is silent for longer than a provider may be by default.
+    with contextlib.closing(LoadLab(h2=STREAMS // UPSTREAMS, conf={"upstream": {"read_timeout": 2 * seconds + 60}})) as lab:
+        lab.warm()
+        connections = lab.cloud
+        before = lab.status("VmRSS")
+        run = lab.load("h2-mixed", "-n", STREAMS, "-g", 200, "-s", seconds)
+        with Repeat(seconds / 20, lambda: sizes.append(lab.status("VmRSS"))):
+            done = run.result(seconds + 60)
+        growth = lab.status("VmHWM") - before
+        n = len(sizes)
+        second, last = statistics.median(sizes[n // 4:n // 2]), statistics.median(sizes[n * 3 // 4:])
+        answers = lab.metrics()["credswap_own_answers_total"]
+        lab.stop(40)
+        connections.stop()
+        figures = (f"{done['units']:.0f} answers and {done['events']:.0f} events in {done['seconds']:.0f} s beside {STALLED} and {STALLED} streams that stall, p50"
+                   f" {done['p50_us']:.0f} us, p99 {done['p99_us']:.0f} us; each had at least {done['least']:.0f} answers; {connections.h2_connections}"
+                   f" connections to the provider; peak RSS grew by {mb(growth)}, bound {mb(bound)}; RSS in the second and the last quarter"
+                   f" {mb(second)}, {mb(last)}")
+        require(answers == 0, answers, "own answers:", figures)
+        require(done["unread"] == UNREAD, "a stream that should stall did not, at", done["unread"], "bytes:", figures)
+        require(UNREAD <= done["untaken"] <= UNREAD + 2 * WINDOW, "of an upload that should stall", done["untaken"], "bytes went:", figures)
+        require(done["least"] >= 5 * seconds, "a stream was stalled by others:", figures)
+        require(done["events"] >= 0.9 * 30 * 5 * seconds, "events are missing:", figures)
+        require(connections.h2_connections <= UPSTREAMS, figures)
+        require(growth < bound and last - second < STORE, figures)
+        return figures
+
+
+@test
+def grpc(full):
+    """Messages in both directions at once, each comes back; trailers at the end."""
+    size = (1024 if full else 64) * MEGABYTE
+    with contextlib.closing(LoadLab(h2=STREAMS)) as lab:
+        lab.warm()
+        before = lab.status("VmRSS")
+        done = lab.load("h2-grpc", "-b", size, "-o", "-s", 600).result(630)
+        growth = lab.status("VmHWM") - before
+        require(done["bytes"] == size, done)
+        require(growth < 8 * MEGABYTE, f"peak RSS grew by {mb(growth)}")
+        return f"{mb(size)} in each direction in {done['seconds']:.1f} s, peak RSS grew by {mb(growth)}"
+
+
+@test
+def websocket(full):
+    seconds = 600 if full else 10
+    found = longlived.talk(seconds)
+    figures = (f"{found['sent']} messages in each direction in {found['seconds']:.1f} s, {found['pings']} pings from each side, in order,"
+               f" p50 {found['p50_ms']:.2f} ms, p99 {found['p99_ms']:.2f} ms; peak RSS grew by {mb(found['growth'])}")
+    require(found["seconds"] <= seconds * 1.05 + 2, "slower than 100 a second:", figures)
+    require(found["growth"] < 2 * MEGABYTE, figures)
+    return figures
 
 
 # ---- time ----

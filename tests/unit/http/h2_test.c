@@ -277,8 +277,8 @@ static void heads_and_bodies_go_both_ways(void **state)
         struct talk *t = ask(&h, false);
         run();
         assert_non_null(s.first);
-        logged(s.first, "POST https h.test /v1/x?y=z authorization=Bearer x accept=*/* "
-                        "content-length=5 |");
+        logged(s.first, "POST https h.test /v1/x?y=z accept=*/* content-length=5 "
+                        "authorization=Bearer x |");
         assert_int_equal(stream_send_body(t->st, "hel", 3, false), ERR_OK);
         run();
         assert_int_equal(stream_send_body(t->st, "lo", 2, true), ERR_OK);
@@ -286,14 +286,116 @@ static void heads_and_bodies_go_both_ways(void **state)
         assert_int_equal(t->sent, 5);
         answer(s.first, 200, "world!");
         run();
-        logged(s.first, "POST https h.test /v1/x?y=z authorization=Bearer x accept=*/* "
-                        "content-length=5 |hello END");
+        logged(s.first, "POST https h.test /v1/x?y=z accept=*/* content-length=5 "
+                        "authorization=Bearer x |hello END");
         logged(t, "200 content-length=6 |world! END");
         assert_true(t->is_closed && t->why == WHY_DONE);
         assert_true(s.first->is_closed && s.first->why == WHY_DONE);
         assert_true(session_is_idle(c.s) && session_is_idle(s.s));
     }
     piece = 100000;
+}
+
+/* A text of N bytes; lives until the next call. */
+static const char *text_of(size_t n, char letter)
+{
+    static char text[40000];
+    assert_true(n < sizeof text);
+    memset(text, letter, n);
+    text[n] = '\0';
+    return text;
+}
+
+/* What the server got of a request with this credential, another field and a third of ROOM bytes.
+ */
+static void credential_arrives(const char *credential, size_t room, bool is_plain)
+{
+    char other[20001];
+    memcpy(other, text_of(room, 'o'), room + 1);
+    set(0, "x-other", other);
+    set(1, "Authorization", credential);
+    set(2, "accept", "*/*");
+    struct head h = request_of("GET", "/", 3);
+    struct talk *t = ask(&h, true);
+    bool is_seen = memmem(c.out, c.out_n, credential, strlen(credential)) != NULL;
+    assert_int_equal(is_seen, is_plain);
+    run();
+    size_t authorizations = 0;
+    for (const char *at = sbuf_z(&s.first->log); (at = strstr(at, " authorization=")); at++)
+        authorizations++;
+    assert_int_equal(authorizations, 1);
+    const char *at = strstr(sbuf_z(&s.first->log), " authorization=") + 15;
+    assert_memory_equal(at, credential, strlen(credential));
+    assert_true(at[strlen(credential)] == ' ');
+    assert_non_null(strstr(sbuf_z(&s.first->log), " accept=*/*"));
+    assert_non_null(strstr(sbuf_z(&s.first->log), other));
+    answer(s.first, 200, "");
+    run();
+    assert_true(t->is_closed && t->why == WHY_DONE);
+}
+
+static void credentials_of_any_length_arrive(void **state)
+{
+    static const size_t lengths[] = {1, 14, 15, 16, 126, 127, 128, 254, 255, 256, 1024, 16000};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        char *credential = strdup(text_of(lengths[i], 'c'));
+        credential_arrives(credential, 10, true);
+        free(credential);
+    }
+}
+
+/* In more than one frame nghttp2 writes it. */
+static void a_credential_in_a_large_block_arrives(void **state)
+{
+    char *credential = strdup(text_of(1000, 'c'));
+    credential_arrives(credential, 15000, true);
+    credential_arrives(credential, 15400, false);
+    credential_arrives(credential, 20000, false);
+    credential_arrives(credential, 10, true);
+    free(credential);
+}
+
+static void two_credentials_are_left_to_the_other_side(void **state)
+{
+    set(0, "authorization", "one");
+    set(1, "authorization", "two");
+    struct head h = request_of("GET", "/", 2);
+    ask(&h, true);
+    run();
+    logged(s.first, "GET https h.test / authorization=one authorization=two END");
+}
+
+/* The link is full: the heads wait in nghttp2, their credentials here. One of them never leaves. */
+static void a_credential_waits_with_its_head(void **state)
+{
+    char body[1000];
+    memset(body, 'b', sizeof body);
+    run();
+    struct head h = request_of("POST", "/large", 0);
+    struct talk *large = ask(&h, false);
+    run();
+    c.is_full = true;
+    for (size_t i = 0; i < 100; i++)
+        assert_int_equal(stream_send_body(large->st, body, sizeof body, i == 99), ERR_OK);
+    size_t before = c.out_n;
+    set(0, "authorization", "Bearer first");
+    h = request_of("GET", "/first", 1);
+    struct talk *first = ask(&h, true);
+    set(0, "authorization", "Bearer gone");
+    h = request_of("GET", "/gone", 1);
+    struct talk *gone = ask(&h, true);
+    stream_reset(gone->st);
+    assert_true(gone->is_closed);
+    set(0, "authorization", "Bearer second");
+    h = request_of("GET", "/second", 1);
+    ask(&h, true);
+    assert_int_equal(c.out_n, before);
+    set(0, "authorization", "Bearer nobody's"); /* what the heads pointed to has changed */
+    c.is_full = false;
+    run();
+    logged(s.first, "GET https h.test /second authorization=Bearer second END");
+    logged(s.first->next, "GET https h.test /first authorization=Bearer first END");
+    assert_false(first->is_closed);
 }
 
 static void trailers_end_a_message(void **state)
@@ -1247,7 +1349,8 @@ static void without_memory_a_stream_or_all_end(void **state)
     end_finish(&c);
     end_finish(&s);
     for (long n = 1; n < 120; n++) {
-        struct head h = request_of("POST", "/", 0);
+        set(0, "authorization", "Bearer x");
+        struct head h = request_of("POST", "/", 1);
         h.body = BODY_CHUNKED;
         mem_fail_after(n, 0);
         if (!end_init(&c, ROLE_CLIENT) || !end_init(&s, ROLE_SERVER)) {
@@ -1286,6 +1389,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(heads_and_bodies_go_both_ways),
+        TEST(credentials_of_any_length_arrive),
+        TEST(a_credential_in_a_large_block_arrives),
+        TEST(two_credentials_are_left_to_the_other_side),
+        TEST(a_credential_waits_with_its_head),
         TEST(trailers_end_a_message),
         TEST(an_answer_without_body_is_a_head_alone),
         TEST(lengths_are_kept),

@@ -1,4 +1,5 @@
-"""The Live API: a WebSocket whose first message is the setup, and which then says back what it hears."""
+"""The Live API: a WebSocket whose first message is the setup, and which then says back what it hears: the same bytes, or
+what stands in {"realtimeInput": {"text": ...}} as a turn of the model."""
 import asyncio
 import json
 import re
@@ -77,9 +78,18 @@ class Live:
                         await conn.drop("close")
                         return
                 elif opcode != frames.PONG:
-                    self.say(opcode, payload, compressed)
+                    self.say(opcode, self.turn(payload) or payload, compressed)
             await conn.drain()
             conn.transport.resume_reading()
+
+    @staticmethod
+    def turn(payload):
+        """The model's turn for a text that is said in the API's own form, else None."""
+        try:
+            text = json.loads(payload)["realtimeInput"]["text"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        return json.dumps({"serverContent": {"modelTurn": {"parts": [{"text": text}]}, "turnComplete": True}}).encode()
 
     def say(self, opcode, payload, compressed=False):
         if compressed:

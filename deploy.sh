@@ -60,11 +60,17 @@ packages_for() { # build | run | demo | test | fuzz | bench
   build) echo "$build" ;;
   run) echo "$build $run" ;;
   demo) echo "$build $run python3-cryptography" ;;
-  test) echo "$build $run python3-cryptography python3-h2 python3-google-auth python3-requests libcmocka-dev clang clang-format clang-tidy cppcheck shellcheck mandoc
-    sqlite3 git zsh fish nghttp2-client procps valgrind binutils libhttp-parser-dev" ;;
+  test) echo "$build $run python3-cryptography python3-h2 python3-google-auth libcmocka-dev clang clang-format clang-tidy cppcheck
+    shellcheck mandoc sqlite3 git zsh fish nghttp2-client procps valgrind binutils libhttp-parser-dev
+    wget python3-requests python3-httpx python3-aiohttp python3-grpcio $(node_packages)" ;;
   fuzz) echo "$build $run python3-cryptography clang llvm libhttp-parser-dev" ;;
   bench) echo "nginx-light haproxy squid-openssl strace procps" ;;
   esac
+}
+
+# Of the clients from npm. Debian 12's Node is too old for them: without another one they are skipped.
+node_packages() {
+  command -v npm >/dev/null || [ "$(os_release VERSION_ID)" = 12 ] || echo "nodejs npm"
 }
 
 missing_packages() {
@@ -734,6 +740,7 @@ demo_finish() {
 TEST_PASSED=0
 TEST_FAILED=0
 TEST_SUMMARY=
+TEST_SKIPPED= # lines that name what could not run here
 
 # NAME STATUS SECONDS: counts the "N passed, N failed" (or ctest's own words) of a log; no count: the exit status is one test.
 count() {
@@ -757,6 +764,8 @@ count() {
   [ "$status" = 0 ] || [ "$failed" -gt 0 ] || failed=1
   TEST_PASSED=$((TEST_PASSED + passed))
   TEST_FAILED=$((TEST_FAILED + failed))
+  line=$(grep '^skipped: ' "build/test-logs/$name.log" || true)
+  TEST_SKIPPED+=${line:+$line$'\n'}
   TEST_SUMMARY+=$(printf '%-18s %5d passed %5d failed %6d s' "$name" "$passed" "$failed" "$3")$'\n'
   [ "$failed" = 0 ]
 }
@@ -806,6 +815,10 @@ run_e2e() { # PRESET [--quick] [NAME...]
   local preset=$1
   shift
   CREDSWAP_BUILD=build/$preset fixed_layout "$PYTHON" tests/e2e/run.py --jobs "$JOBS" "$@"
+}
+
+run_clients() { # BUILD
+  CREDSWAP_BUILD=build/$1 fixed_layout "$PYTHON" tests/clients/run.py --jobs "$JOBS"
 }
 
 # NAME PRESET OPTION...: the preset with other options, in build/NAME.
@@ -882,11 +895,13 @@ cmd_test() {
       tally e2e-asan run_e2e debug --quick || true
     else
       tally e2e-asan run_e2e debug || true
+      tally clients run_clients debug || true
       test_runs $size
     fi
   fi
   step "summary"
   printf '%s' "$TEST_SUMMARY"
+  printf '%s' "$TEST_SKIPPED"
   say "in $((SECONDS / 60)) min"
   say "$TEST_PASSED passed, $TEST_FAILED failed"
   [ $TEST_FAILED = 0 ]

@@ -174,6 +174,44 @@ static bool take_endpoint(const struct segments *s, size_t i, struct slice metho
     return s->n == i + 4 && is(s, i + 2, "chat") && is(s, i + 3, "completions");
 }
 
+/* gRPC: "PACKAGE.VERSION.Service/Method"; what it is about stands in the message. */
+struct rpc {
+    const char *service, *method; /* globs */
+};
+
+static bool match_rpc(const struct segments *s, struct slice method, const struct rpc *rpc,
+                      struct route_match *m)
+{
+    if (s->n != 2 || !slice_eq(method, SLICE("POST")))
+        return false;
+    for (; rpc->service; rpc++)
+        if (slice_glob(slice_of(rpc->service), s->v[0]) &&
+            slice_glob(slice_of(rpc->method), s->v[1])) {
+            m->is_rpc = m->model_in_body = true;
+            return true;
+        }
+    return false;
+}
+
+/* Caches are left out: what lives at one account is known by paths alone. */
+static bool match_vertex_rpc(const struct segments *s, struct slice method, struct route_match *m)
+{
+    static const struct rpc served[] = {
+        {"google.cloud.aiplatform.v1*.PredictionService", "*"},
+        {"google.cloud.aiplatform.v1*.LlmUtilityService", "*Tokens"},
+        {NULL, NULL}};
+    return match_rpc(s, method, served, m);
+}
+
+static bool match_gemini_rpc(const struct segments *s, struct slice method, struct route_match *m)
+{
+    static const struct rpc served[] = {
+        {"google.ai.generativelanguage.v1*.GenerativeService", "*"},
+        {"google.ai.generativelanguage.v1*.PredictionService", "Predict"},
+        {NULL, NULL}};
+    return match_rpc(s, method, served, m);
+}
+
 static bool match_vertex(const struct segments *s, struct slice method, struct route_match *m)
 {
     m->is_websocket = is(s, 0, "ws");
@@ -182,7 +220,7 @@ static bool match_vertex(const struct segments *s, struct slice method, struct r
                slice_glob(SLICE("google.cloud.aiplatform.*.LlmBidiService"), s->v[1]) &&
                is(s, 2, "BidiGenerateContent");
     if (!is(s, 0, "v1") && !is(s, 0, "v1beta1"))
-        return false;
+        return match_vertex_rpc(s, method, m);
     if (is(s, 1, "publishers")) /* "express": no project in the path */
         return take_publisher(s, 1, method, m);
     if (!is(s, 1, "projects") || !is(s, 3, "locations") || s->n < 6 || s->v[2].n == 0)
@@ -241,7 +279,7 @@ static bool match_gemini(const struct segments *s, struct slice method, struct r
         return is_gemini_version(s, 1) && is(s, 2, "files") && s->n <= 4;
     }
     if (!is_gemini_version(s, 0))
-        return false;
+        return match_gemini_rpc(s, method, m);
     if (is(s, 1, "models") || is(s, 1, "tunedModels"))
         return match_gemini_models(s, method, m);
     if (is(s, 1, "openai"))

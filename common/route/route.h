@@ -17,6 +17,7 @@ struct route_match {
     struct slice project;   /* Vertex: the client's project id in the path, to be replaced */
     struct slice location;  /* Vertex: the client's location in the path, to be replaced */
     bool model_in_body;     /* anthropic: the model stands in the JSON body */
+    bool is_rpc;            /* gRPC: model, project and location stand in the first message */
     bool is_resumable; /* upload, batch, long-running: once bytes were sent only a definite refusal
                           is retried */
     bool is_sticky;    /* about something that lives at one account: an upload, a file, a cache, a

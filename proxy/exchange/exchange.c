@@ -114,6 +114,7 @@ static void over(struct exchange *x)
     token_unref(&x->token);
     drop_held(x);
     drop_setup(x);
+    call_finish(x);
     snapshot_unref(&x->snap);
     arena_finish(&x->arena, true);
     list_remove(&x->link);
@@ -325,6 +326,7 @@ static void connection_failed(struct exchange *x, enum err e, const char *why)
 
 static void send_held(struct exchange *x);
 static void touch_request(struct exchange *x);
+static void give(struct exchange *x, const void *p, size_t n, bool end);
 
 static void start_send(struct exchange *x)
 {
@@ -336,6 +338,8 @@ static void start_send(struct exchange *x)
     } else {
         e = swap_head(x, &h);
     }
+    if (e == ERR_OK && x->call)
+        e = call_rewrite(x, &h);
     if (e != ERR_OK) {
         fail_with(x, REPLY_INTERNAL, e == ERR_CRYPTO ? "api_key_sealed" : "memory", 1);
         return;
@@ -360,7 +364,14 @@ static void start_send(struct exchange *x)
     x->is_forwarded = true;
     held_rewind(&x->held);
     x->body_left = 0;
-    if (!bodiless && !h.is_websocket)
+    x->uncounted = 0;
+    if (x->call) {
+        struct slice first = call_message(x);
+        if (first.n)
+            give(x, first.p, first.n, false);
+        call_sent(x);
+    }
+    if (x->back_stream && !bodiless && !h.is_websocket)
         send_held(x);
 }
 
@@ -591,6 +602,11 @@ static void front_body(struct stream *st, const void *p, size_t n, bool end)
         touch(x, x->svc->conf->limits.idle_timeout);
         stream_credit(st, n); /* held within the replay limit: the model may come last */
         x->credited += n;
+        if (x->call) {
+            if (call_body(x, p, n, end || !x->is_replayable))
+                model_known(x);
+            return;
+        }
         model_scan_feed(&x->scan, p, n);
         if (end)
             model_scan_end(&x->scan);
@@ -620,7 +636,9 @@ static void back_sent(struct stream *st, size_t n)
     if (!st->owner)
         return;
     struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
-    x->body_left += n;
+    size_t extra = n < x->uncounted ? n : x->uncounted;
+    x->uncounted -= extra;
+    x->body_left += n - extra;
     if (x->body_left > x->credited) { /* what is sent again was credited before */
         uint64_t credit = x->body_left - x->credited;
         x->credited = x->body_left;
@@ -763,7 +781,7 @@ static void pass_head(struct exchange *x, const struct head *h, bool end)
         fail_with(x, REPLY_UPSTREAM_ANSWER, "answer_head", -1);
         return;
     }
-    x->status = h->status;
+    x->status = grpc_http_status(h, end);
     x->is_committed = true;
     x->is_replayable = false;
     exchange_goto(x, X_STREAM);
@@ -982,6 +1000,10 @@ static void begin_swap(struct exchange *x, const struct head *h)
             return;
         }
         no_websocket(x);
+    }
+    if (x->match.is_rpc && call_begin(x) != ERR_OK) {
+        fail_with(x, REPLY_INTERNAL, "memory", 1);
+        return;
     }
     x->front->ops->send_continue(x->front);
     if (x->match.model_in_body && !x->request_ended) {

@@ -8,6 +8,7 @@
 #include "exchange/held.h"
 #include "exchange/setup.h"
 #include "route/model.h"
+#include "route/rpc.h"
 
 #define EXCHANGE_MAGIC MAGIC('e', 'x', 'c', 'h')
 #define REQUEST_ID_SIZE 24
@@ -24,6 +25,11 @@ enum x_state {
     X_REPLY,  /* our own answer is on its way out */
     X_OVER,   /* nothing may move any more; destroyed in the next turn */
     X_STATES
+};
+
+struct call {
+    struct rpc_scan scan;
+    struct sbuf out; /* the first message for the account picked; empty: as it is held */
 };
 
 struct exchange {
@@ -54,6 +60,7 @@ struct exchange {
     struct slice model;
     struct model_scan scan;
     struct setup *setup; /* of a WebSocket, while its first message is awaited; else NULL */
+    struct call *call;   /* of gRPC; else NULL */
     bool has_protocols;  /* WebSocket subprotocols other than a credential were asked for */
     bool offers_token;   /* as a WebSocket subprotocol */
     bool request_ended;  /* the client has sent all */
@@ -69,6 +76,7 @@ struct exchange {
     size_t counted;     /* in svc->replay_bytes */
     uint64_t credited;  /* of the body's bytes, to the front */
     uint64_t body_left; /* of them, sent by the present back */
+    size_t uncounted;   /* what will leave first and is more than the client sent */
 
     /* the attempts */
     struct pick_result pick;
@@ -100,6 +108,18 @@ void exchange_goto(struct exchange *x, enum x_state to);
 enum err swap_prepare(struct exchange *x, const struct head *h);
 /** The head for the account picked, with exactly one credential. Lives in the arena. */
 enum err swap_head(struct exchange *x, struct head *ret);
+
+/* call.c: the first message of a gRPC call */
+enum err call_begin(struct exchange *x) NODISCARD;
+void call_finish(struct exchange *x);
+/** Its next bytes, which are held, too; IS_LAST: no more can be. True: the model is known, or never
+ * will be, and x->scan says so. */
+bool call_body(struct exchange *x, const void *p, size_t n, bool is_last);
+/** Makes the message for the account picked, and H's length and routing fields fit it. */
+enum err call_rewrite(struct exchange *x, struct head *h) NODISCARD;
+/** What is sent in the place of the first bytes held, which the cursor passes; empty: nothing. */
+struct slice call_message(struct exchange *x);
+void call_sent(struct exchange *x);
 
 /* retry.c: what an answer or a failure means */
 enum judgement {

@@ -6,6 +6,7 @@
 #include "store/snapshot.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const struct {
     int status;
@@ -105,6 +106,14 @@ static void add_counts(const struct exchange *x, struct sbuf *out)
     sbuf_addc(out, '.');
 }
 
+static void add_message(const struct exchange *x, enum reply what, struct sbuf *out)
+{
+    sbuf_adds(out, replies[what].sentence);
+    if (what == REPLY_UNAVAILABLE)
+        add_counts(x, out);
+    sbuf_addf(out, " (credswap, request %s)", x->request_id);
+}
+
 static void add_body(const struct exchange *x, enum reply what, struct sbuf *out)
 {
     bool google = x->api != API_ANTHROPIC;
@@ -117,14 +126,11 @@ static void add_body(const struct exchange *x, enum reply what, struct sbuf *out
     else
         sbuf_addf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":\"",
                   replies[what].anthropic);
-    sbuf_adds(out, replies[what].sentence);
-    if (what == REPLY_UNAVAILABLE)
-        add_counts(x, out);
-    sbuf_addf(out, " (credswap, request %s)\"", x->request_id);
+    add_message(x, what, out);
     if (google)
-        sbuf_addf(out, ",\"status\":\"%s\"}}\n", replies[what].google);
+        sbuf_addf(out, "\",\"status\":\"%s\"}}\n", replies[what].google);
     else
-        sbuf_addf(out, "},\"request_id\":\"%s\"}\n", x->request_id);
+        sbuf_addf(out, "\"},\"request_id\":\"%s\"}\n", x->request_id);
 }
 
 static const char *phrase(int status)
@@ -170,14 +176,62 @@ static void send_own(struct exchange *x, struct head *h, struct slice body)
         x->bytes_down += body.n;
 }
 
+/* google/rpc/code.proto has the same words. */
+static unsigned grpc_code(const char *word)
+{
+    static const struct {
+        const char *word;
+        unsigned code;
+    } codes[] = {{"INVALID_ARGUMENT", 3},  {"DEADLINE_EXCEEDED", 4},  {"NOT_FOUND", 5},
+                 {"PERMISSION_DENIED", 7}, {"RESOURCE_EXHAUSTED", 8}, {"UNAVAILABLE", 14},
+                 {"UNAUTHENTICATED", 16}};
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+        if (strcmp(codes[i].word, word) == 0)
+            return codes[i].code;
+    return 2;
+}
+
+/* Only over HTTP/2 can it be a client of gRPC. */
+static bool wants_grpc(const struct exchange *x)
+{
+    const struct field *type = head_get(&x->base, FIELD_CONTENT_TYPE);
+    return x->front_is_h2 && type && slice_istarts(type->value, SLICE("application/grpc"));
+}
+
+/* The head alone, with the sentence in it: of a body such a client shows nothing. */
+static void send_grpc_reply(struct exchange *x, enum reply what, const char *proxy_status)
+{
+    struct field fields[5];
+    struct head h = {.status = 200, .fields = fields};
+    char code[8];
+    struct sbuf message;
+    snprintf(code, sizeof code, "%u", grpc_code(replies[what].google));
+    sbuf_init(&message, 4096);
+    add_message(x, what, &message); /* no '%' in it, so nothing to encode */
+    head_add(&h, FIELD_CONTENT_TYPE, SLICE("content-type"), SLICE("application/grpc"));
+    head_add(&h, FIELD_OTHER, SLICE("grpc-status"), slice_of(code));
+    head_add(&h, FIELD_OTHER, SLICE("grpc-message"), sbuf_slice(&message));
+    head_add(&h, FIELD_PROXY_STATUS, SLICE("proxy-status"), slice_of(proxy_status));
+    head_add(&h, FIELD_X_CREDSWAP_REQUEST_ID, SLICE("x-credswap-request-id"),
+             slice_of(x->request_id));
+    struct stream *front = x->front;
+    if (message.failed || stream_send_head(front, &h, true) != ERR_OK)
+        stream_reset(front);
+    sbuf_finish(&message);
+}
+
 static void send_reply(struct exchange *x, enum reply what, int64_t retry_after)
 {
     char seconds[24], status[128];
     struct field fields[7];
+    snprintf(status, sizeof status, "credswap; error=%s", replies[what].proxy_status);
+    if (wants_grpc(x)) {
+        send_grpc_reply(x, what, status);
+        return;
+    }
     struct head h = {.status = replies[what].status, .fields = fields};
     head_add(&h, FIELD_CONTENT_TYPE, SLICE("content-type"),
              x->info.is_plain ? SLICE("text/plain; charset=utf-8") : SLICE("application/json"));
-    snprintf(status, sizeof status, "credswap; error=%s", replies[what].proxy_status);
     head_add(&h, FIELD_PROXY_STATUS, SLICE("proxy-status"), slice_of(status));
     head_add(&h, FIELD_X_CREDSWAP_REQUEST_ID, SLICE("x-credswap-request-id"),
              slice_of(x->request_id));

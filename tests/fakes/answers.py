@@ -1,20 +1,27 @@
 """What the fake providers answer, as pure functions of the request.
 
 The cloud sends these bytes and a test client computes them again to compare byte for byte, so
-nothing here may depend on time, account, token or connection.  A request body that is a JSON
-object with a member "fake" chooses the size:
+nothing here may depend on time, account, token or connection.  In a request body that is a JSON
+object a member "fake"
 
     "fake": {"bytes": N, "events": N, "gap_ms": M}
 
+chooses the size, and so does, for clients that send no members of their own, a text anywhere in the body:
+
+    [fake bytes=N events=N gap_ms=M gate=N]
+
 bytes: length of the generated text (per event when streaming); events: number of streamed
-pieces; gap_ms: pause before each piece.
+pieces; gap_ms: pause before each piece; gate: with gap_ms, after so many pieces the rest waits until the control port
+opens it (/open), which a test does when its client has shown the first.
 """
 import hashlib
 import json
+import re
 
 BLOCK = 65536
 DEFAULT_BYTES = 64
 DEFAULT_EVENTS = 4
+WISH = re.compile(rb"\[fake((?: (?:bytes|events|gap_ms|gate)=[0-9]{1,6})+)\]")
 
 
 def sha(body):
@@ -45,13 +52,23 @@ def dump(value):
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def options(body_json):
+def options(body_json, body=b""):
     """(bytes, events, gap in seconds) that the request asked for."""
     fake = body_json.get("fake") if isinstance(body_json, dict) else None
+    if not isinstance(fake, dict) and b"[fake " in body:
+        wish = WISH.search(body)
+        fake = dict(pair.split("=") for pair in wish[1].decode().split()) if wish else None
     if not isinstance(fake, dict):
         return DEFAULT_BYTES, DEFAULT_EVENTS, 0.0
     return (int(fake.get("bytes", DEFAULT_BYTES)), int(fake.get("events", DEFAULT_EVENTS)),
             float(fake.get("gap_ms", 0)) / 1000)
+
+
+def gate(body):
+    """After how many pieces the rest waits; None: it does not."""
+    wish = WISH.search(body)
+    found = re.search(rb" gate=([0-9]+)", wish[1]) if wish else None
+    return int(found[1]) if found else None
 
 
 def _gemini(model, digest, part, prompt, total, finish):
@@ -172,7 +189,7 @@ def echo(method, target, body):
 def expected(kind, model, body):
     """The whole answer body for a request of KIND: gemini, gemini-sse, gemini-array, claude,
     claude-sse, count-gemini, count-claude, embed, predict."""
-    size, events, _ = options(json.loads(body))
+    size, events, _ = options(json.loads(body), body)
     if kind == "gemini":
         return b"".join(gemini_plain(model, body, size)[1])
     if kind == "claude":

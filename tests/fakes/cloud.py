@@ -28,6 +28,7 @@ import faults  # noqa: E402
 import http1  # noqa: E402
 import live  # noqa: E402
 import pki  # noqa: E402
+import rpc  # noqa: E402
 import tokens  # noqa: E402
 from replies import Answer, claude_error, google_error, json_answer, wire  # noqa: E402
 
@@ -41,7 +42,9 @@ MODEL_PATH = re.compile(r"/(v1|v1beta1)/projects/([^/]+)/locations/([^/]+)/publi
 VERTEX_OTHER = re.compile(r"/(v1|v1beta1)/projects/([^/]+)/locations/([^/]+)/"
                           r"(cachedContents|batchPredictionJobs|operations|endpoints)(/.*)?\Z")
 GEMINI_PATH = re.compile(r"/v1(?:beta|alpha)?/models/([^/:]+):([A-Za-z]+)\Z")
+VERTEX_VERSION = re.compile(r"vertex-.|20\d\d-\d\d-\d\d\Z")  # SDKs of late send a date
 LOG_SIZE = 60000
+GATE_S = 45
 
 # A proxy must not pass these on; each sighting is recorded.
 FORBIDDEN = ("proxy-connection", "proxy-authorization", "keep-alive", "te", "trailer", "upgrade",
@@ -84,6 +87,7 @@ class Cloud:
         self.counts = collections.Counter()
         self.by_account = collections.Counter()
         self.answered = 0
+        self.opened = []  # words of bodies whose gate is open
 
     # -- what http1.Connection calls --
 
@@ -140,6 +144,8 @@ class Cloud:
         if bearer.startswith("Bearer "):
             known = self.issuer.tokens.get(bearer[7:])
             request.account = known.account.email if known else None
+        else:
+            request.account = self.api_keys.get(request.host, {}).get(request.one("x-api-key"))
         rule = faults.take(self.rules, request, early=True)
         if rule:
             request.rule = rule.kind
@@ -174,8 +180,22 @@ class Cloud:
             request.conn.begin(faults.run(self, rule, request))
         elif live.asks(request):
             self.live(request)
+        elif rpc.asks(request):
+            self.rpc(request)
         else:
             self.reply(request, self.answer(request))
+
+    async def at_gate(self, request, number):
+        """Before piece NUMBER of an answer: waits there if the request has a gate."""
+        body = bytes(request.body or b"")
+        if answers.gate(body) != number:
+            return
+        end = time.monotonic() + GATE_S
+        while not any(words in body for words in self.opened):
+            if time.monotonic() > end:
+                self.note("gate", "was never opened: the client had not shown the first piece", request.conn)
+                return
+            await asyncio.sleep(0.01)
 
     def live(self, request):
         project = None
@@ -188,6 +208,18 @@ class Cloud:
             self.reply(request, refusal)
         else:
             request.conn.begin(live.Live(self, request, project).run())
+
+    def rpc(self, request):
+        """gRPC is served by Vertex AI alone."""
+        location = location_of(request.host)
+        account, refusal = self.bearer(request, "aiplatform.googleapis.com", {tokens.CLOUD})
+        if not location:
+            request.conn.begin(rpc.refuse(request, 501, "Method not found."))
+        elif refusal:
+            message = json.loads(refusal.body)["error"]["message"]
+            request.conn.begin(rpc.refuse(request, refusal.status, message))
+        else:
+            request.conn.begin(rpc.call(self, request, account, location))
 
     @staticmethod
     def issuer_of(body):
@@ -321,7 +353,7 @@ class Cloud:
             None, google_error(400, "Invalid JSON payload received. Root element must be a message."))
 
     def model_verb(self, request, model, verb, parsed, body):
-        size, events, gap = answers.options(parsed)
+        size, events, gap = answers.options(parsed, body)
         if request.body is None:  # larger than what is kept: the answer is made of the hash alone
             body = request.body_sha.encode()
         if verb == "generateContent":
@@ -342,10 +374,10 @@ class Cloud:
     def vertex_claude(self, request, model, verb, parsed, body):
         if request.body is None:
             body = request.body_sha.encode()
-        size, events, gap = answers.options(parsed)
+        size, events, gap = answers.options(parsed, body)
         if model == "count-tokens" and verb == "rawPredict":
             return json_answer(200, answers.count_claude(body))
-        if request.body is not None and not str(parsed.get("anthropic_version", "")).startswith("vertex-"):
+        if request.body is not None and not VERTEX_VERSION.match(str(parsed.get("anthropic_version", ""))):
             return claude_error(400, "anthropic_version: Field required")
         if "model" in parsed:
             return claude_error(400, "model: Extra inputs are not permitted")
@@ -477,7 +509,7 @@ class Cloud:
             return claude_error(400, "model: Field required")
         if request.path.endswith("/count_tokens"):
             return json_answer(200, answers.count_claude(body))
-        size, events, gap = answers.options(parsed)
+        size, events, gap = answers.options(parsed, body)
         return self.claude_answer(parsed.get("model", "large"), body, size, events, gap,
                                   parsed.get("stream") is True)
 

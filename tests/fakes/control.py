@@ -113,6 +113,11 @@ class Control:
                 self.cloud.register_placeholder(text)
         return {"accounts": len(self.cloud.issuer.accounts), "placeholders": len(self.cloud.placeholders)}
 
+    def post_open(self, _query, body):
+        """{"words": TEXT}: the answers to requests with TEXT in the body go on beyond their gate."""
+        self.cloud.opened.append(body["words"].encode())
+        return {"ok": True}
+
     def post_account(self, _query, body):
         """{"email": E, "state": "ok|deleted|disabled|unpropagated"}"""
         self.cloud.issuer.accounts[body["email"]].state = body["state"]

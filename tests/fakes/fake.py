@@ -82,6 +82,10 @@ class FakeCloud:
         """Unasked bytes at the start of every new connection; b"" ends it."""
         return self.control("POST", "/greet", {"data": base64.b64encode(data).decode()})
 
+    def open(self, words):
+        """Lets answers to requests with WORDS in the body go on beyond their gate."""
+        return self.control("POST", "/open", {"words": words})
+
     def heal(self):
         return self.control("POST", "/heal")
 

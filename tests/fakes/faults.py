@@ -9,6 +9,7 @@ import fnmatch
 import json
 import random
 
+import rpc
 from replies import claude_error, google_error, json_answer, wire
 
 EARLY = {"early", "cut-on-head", "stall-on-head", "raw-on-head", "frames-on-head"}
@@ -28,6 +29,7 @@ class Rule:
         self.host = spec.get("host", "*")
         self.path = spec.get("path", "*")
         self.account = spec.get("account", "*")
+        self.words = spec.get("words", "").encode()
         self.times = int(spec.get("times", 1))
         self.skip = int(spec.get("skip", 0))
         self.rate = float(spec.get("rate", 1))
@@ -38,6 +40,7 @@ class Rule:
     def fits(self, request):
         return (fnmatch.fnmatchcase(request.host, self.host)
                 and fnmatch.fnmatchcase(request.target, self.path)
+                and (not self.words or self.words in bytes(request.body or b""))
                 and (self.account == "*" or fnmatch.fnmatchcase(request.account or "", self.account)))
 
     def use(self):
@@ -90,6 +93,9 @@ async def run(cloud, rule, request):
         await asyncio.sleep(delay)
     if kind.isdigit() or kind == "early":
         status = int(rule.get("status", 200)) if kind == "early" else int(kind)
+        if status >= 400 and rpc.asks(request):
+            await rpc.refuse(request, status, rule.get("message", MESSAGES.get(status, "fault")))
+            return
         answer = error_answer(request, status, rule) if status >= 400 else cloud.answer(request) \
             if request.body_done else json_answer(status, b'{"early":true}')
         await send(request, answer)
@@ -145,6 +151,7 @@ async def send(request, answer, rule=None):
     for number, piece in enumerate(pieces):
         if answer.gap:
             await asyncio.sleep(answer.gap)
+            await conn.cloud.at_gate(request, number)
         if limit is not None:
             piece = piece[:max(0, limit - request.sent)]
         conn.write(wire(piece) if chunked else piece)

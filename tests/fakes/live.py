@@ -1,4 +1,5 @@
-"""The Live API: a WebSocket whose first message is the setup, and which then says back what it hears; "ping me" brings a ping."""
+"""The Live API: a WebSocket whose first message is the setup, and which then says back what it hears: the same bytes, or
+what stands in {"realtimeInput": {"text": ...}} as a turn of the model; "ping me" brings a ping."""
 import asyncio
 import json
 import re
@@ -85,9 +86,18 @@ class Live:
                 elif payload == b"ping me":
                     conn.write(frames.frame(frames.PING, b"live"))
                 elif opcode != frames.PONG:
-                    self.say(opcode, payload, compressed)
+                    self.say(opcode, self.turn(payload) or payload, compressed)
             await conn.drain()
             conn.transport.resume_reading()
+
+    @staticmethod
+    def turn(payload):
+        """The model's turn for a text that is said in the API's own form, else None."""
+        try:
+            text = json.loads(payload)["realtimeInput"]["text"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        return json.dumps({"serverContent": {"modelTurn": {"parts": [{"text": text}]}, "turnComplete": True}}).encode()
 
     def say(self, opcode, payload, compressed=False):
         if compressed:

@@ -276,8 +276,25 @@ def h2_fields():
                 yield bytes((how,)) + b"\xff".join(fields + more)
 
 
+def grpc_messages():
+    """First messages of gRPC calls, whole and broken."""
+    def field(number, data):
+        return bytes((number << 3 | 2, len(data) & 127 | (len(data) > 127) << 7)) + bytes((len(data) >> 7,))[:len(data) > 127] + data
+
+    name = b"projects/p/locations/us-central1/publishers/google/models/m"
+    for parts in ((field(2, b"\x0a\4user"), field(5, name)), (field(1, name), field(3, name + b"2")), (field(1, b"models/m"),),
+                  (b"\x20\x96\1\x0d\1\2\3\4\x09\1\2\3\4\5\6\7\x08", field(9, name * 3)), (field(5, name), b"\x0a"), ()):
+        message = b"".join(parts)
+        yield b"\0" + len(message).to_bytes(4, "big") + message
+        yield b"\0" + len(message).to_bytes(4, "big") + message + b"\0\0\0\0\1x"
+    yield b"\1\0\0\0\3abc"
+
+
 def inputs():
     """(target, bytes) of all."""
+    for data in grpc_messages():
+        for seed in (0, 7):
+            yield "rpc_scan", bytes((seed,)) + data
     for data in websocket_messages():
         for seed in (0, 7):
             yield "ws_setup", bytes((seed,)) + data

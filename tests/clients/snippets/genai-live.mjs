@@ -1,0 +1,4 @@
+import { GoogleGenAI } from "@google/genai";
+export const ai = new GoogleGenAI({
+  apiKey: process.env.GEMINI_API_KEY, httpOptions: { baseUrl: `${process.env.HTTPS_PROXY}/gemini` },
+});

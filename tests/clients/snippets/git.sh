@@ -1,0 +1,2 @@
+# shellcheck shell=sh
+git clone -q "$REPOSITORY" work

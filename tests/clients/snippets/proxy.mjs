@@ -1,0 +1,2 @@
+import { EnvHttpProxyAgent, setGlobalDispatcher } from "undici";
+setGlobalDispatcher(new EnvHttpProxyAgent());

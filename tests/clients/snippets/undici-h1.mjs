@@ -1,0 +1,3 @@
+import { EnvHttpProxyAgent, fetch } from "undici";
+const dispatcher = new EnvHttpProxyAgent();
+export const ask = (url, init) => fetch(url, { ...init, dispatcher });

@@ -69,15 +69,6 @@ enum err pin_remove_named(struct store *s, struct slice pool, struct slice name,
     return db_need_change(s, e, "pin", name, msg);
 }
 
-enum err pin_remove_account(struct store *s, struct slice account, int64_t *ret_count,
-                            struct errmsg *msg)
-{
-    enum err e = db_exec(s, msg, "DELETE FROM pin WHERE account = ?1", VALS(v_text(account)));
-    if (e == ERR_OK)
-        *ret_count = db_changes(s);
-    return e;
-}
-
 enum err pin_prune(struct store *s, int64_t before_s, struct errmsg *msg)
 {
     return db_exec(s, msg, "DELETE FROM pin WHERE expires_at < ?1", VALS(v_int(before_s)));

@@ -25,9 +25,6 @@ enum err pin_remove(struct store *s, int64_t pool_id, struct slice name,
 /** For people: by name, in POOL alone unless that is empty. ERR_NOT_FOUND. */
 enum err pin_remove_named(struct store *s, struct slice pool, struct slice name,
                           struct errmsg *msg) NODISCARD;
-/** All of an account. *RET_COUNT may be 0. */
-enum err pin_remove_account(struct store *s, struct slice account, int64_t *ret_count,
-                            struct errmsg *msg) NODISCARD;
 enum err pin_prune(struct store *s, int64_t before_s, struct errmsg *msg) NODISCARD;
 /** Goes up whenever a row was changed or went. ERR_SCHEMA: an older backup lies here, which nobody
  * has brought forward yet. */

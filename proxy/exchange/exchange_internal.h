@@ -172,7 +172,7 @@ bool client_may(const struct exchange *x);
 struct objection pin_begin(struct exchange *x);
 /** Must the body be looked at before an account is chosen? */
 bool pin_wants_body(const struct exchange *x);
-/** Its next bytes. False: nothing more is to be found. */
+/** Its next bytes. False: the rest need not be waited for. */
 bool pin_body(struct exchange *x, const void *p, size_t n);
 /** What was seen of the body is all: may it be served, and where? Puts the account's project into
  * the body, which is held. */

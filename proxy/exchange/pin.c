@@ -210,7 +210,8 @@ bool pin_wants_body(const struct exchange *x)
 
 bool pin_body(struct exchange *x, const void *p, size_t n)
 {
-    return reader_feed(&x->pinning->reader, p, n);
+    bool more = reader_feed(&x->pinning->reader, p, n);
+    return more || x->pinning->cut_count > 0; /* to be rewritten it must be whole */
 }
 
 /* ---- the body, with the account's project ---- */

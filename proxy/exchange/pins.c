@@ -22,7 +22,9 @@ struct entry {
     struct list age;
     uint64_t hash, made_ms;
     int64_t pool_id, account_id, expires_at;
-    bool is_stored, is_seen;
+    uint64_t
+        stored_in; /* the sweep before or in which it was known to be in the store; 0: not yet */
+    bool is_seen;
     struct slice name, domain; /* behind us */
 };
 
@@ -30,6 +32,7 @@ struct pins {
     pthread_mutex_t lock;
     struct list oldest;
     size_t count;
+    uint64_t sweep; /* from 1 */
     atomic_int all, by_account[COUNTERS], by_pool[COUNTERS];
     struct entry *buckets[BUCKETS];
 };
@@ -41,6 +44,7 @@ enum err pins_create(struct pins **ret)
         return ERR_NOMEM;
     CHECK(pthread_mutex_init(&p->lock, NULL) == 0);
     list_init(&p->oldest);
+    p->sweep = 1;
     *ret = p;
     return ERR_OK;
 }
@@ -222,6 +226,7 @@ const struct snap_account *pins_account(const struct snapshot *s, int64_t id)
 void pins_sweep_begin(struct pins *p)
 {
     pthread_mutex_lock(&p->lock);
+    p->sweep++;
     for (struct list *l = p->oldest.next; l != &p->oldest; l = l->next)
         container_of(l, struct entry, age)->is_seen = false;
     pthread_mutex_unlock(&p->lock);
@@ -232,20 +237,23 @@ void pins_stored(struct pins *p, const struct pin *pin)
     struct entry *e = make_entry(pin);
     if (!e)
         return;
-    e->is_stored = e->is_seen = true;
+    e->is_seen = true;
     pthread_mutex_lock(&p->lock);
+    e->stored_in = p->sweep;
     struct entry **at = find(p, e->hash, e->pool_id, e->name);
-    /* ours may be newer than what was read: then its own row comes */
-    bool keeps = *at && !(*at)->is_stored && (*at)->account_id != e->account_id;
-    if (keeps)
-        (*at)->is_seen = true;
-    else if (*at)
+    if (*at)
         unlink_entry(p, at);
-    if (!keeps)
-        add(p, e);
+    add(p, e);
     pthread_mutex_unlock(&p->lock);
-    if (keeps)
-        mem_free(e);
+}
+
+void pins_written(struct pins *p, int64_t pool_id, struct slice name)
+{
+    pthread_mutex_lock(&p->lock);
+    struct entry *e = *find(p, hash_of(name), pool_id, name);
+    if (e)
+        e->stored_in = p->sweep;
+    pthread_mutex_unlock(&p->lock);
 }
 
 uint64_t pins_sweep(struct pins *p, const struct snapshot *s, uint64_t now_ms)
@@ -260,7 +268,8 @@ uint64_t pins_sweep(struct pins *p, const struct snapshot *s, uint64_t now_ms)
             continue;
         if (e->expires_at > clock_wall_s() && !pins_account(s, e->account_id))
             continue;
-        if (!e->is_stored && now_ms < e->made_ms + YOUNG_MS) {
+        bool was_stored = e->stored_in && e->stored_in < p->sweep;
+        if (!was_stored && now_ms < e->made_ms + YOUNG_MS) {
             again_ms = now_ms + YOUNG_MS;
             continue;
         }

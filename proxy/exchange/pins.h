@@ -39,6 +39,9 @@ size_t pins_count(const struct pins *p);
 /** The account of that id in this snapshot, or NULL. */
 const struct snap_account *pins_account(const struct snapshot *s, int64_t id);
 
+/** The writer has committed it: when the store has it no more, somebody took it out. */
+void pins_written(struct pins *p, int64_t pool_id, struct slice name);
+
 /* ---- following the store; thread: main ---- */
 
 /** All rows are going to be given, up to pins_sweep. */

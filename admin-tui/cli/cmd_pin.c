@@ -7,9 +7,9 @@
 #include "store/pin.h"
 
 static const struct column columns[] = {
-    {"name", "NAME", COLUMN_TEXT},        {"account", "ACCOUNT", COLUMN_TEXT},
-    {"pool", "POOL", COLUMN_TEXT},        {"client", "MADE BY", COLUMN_TEXT},
-    {"domain", "AT", COLUMN_TEXT},        {"made_at", "MADE", COLUMN_TIME},
+    {"name", "NAME", COLUMN_TEXT},           {"account", "ACCOUNT", COLUMN_TEXT},
+    {"pool", "POOL", COLUMN_TEXT},           {"client", "MADE BY", COLUMN_TEXT},
+    {"domain", "AT", COLUMN_TEXT},           {"made_at", "MADE", COLUMN_TIME},
     {"expires_at", "ENDS IN", COLUMN_UNTIL}, {NULL, NULL, COLUMN_TEXT}};
 
 static int run_list(struct cli *c)

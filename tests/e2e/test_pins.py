@@ -258,8 +258,10 @@ class Files(PinCase):
     def test_a_large_body_is_looked_at_too(self):
         for number in range(6):
             uri = self.upload(b"%d" % number, TEAM[number])["uri"]
-            body = body_with(uri)[:-2] + b', {"parts": [{"text": "' + b"x" * 700000 + b'"}]}]}'
-            self.ok(self.ask(GEMINI_GENERATE, body, TEAM[number + 1]))
+            account = self.cloud.log(GEMINI)[-1]["account"]
+            part = b'{"parts": [{"text": "' + b"x" * 700000 + b'"}]}, '
+            self.ok(self.ask(GEMINI_GENERATE, body_with(uri).replace(b"[", b"[" + part, 1), TEAM[number + 1]))
+            self.assertEqual(self.cloud.log(GEMINI)[-1]["account"], account)  # the fake keeps no such body
 
     def test_other_pools_do_not_get_at_it(self):
         self.lab.sql("insert into pool (name) values ('other') on conflict do nothing")
@@ -422,6 +424,33 @@ class Lasting(PinCase):
             self.ok(self.ask("/v1/" + mine, token=TEAM[(number + 5) % 8], method="DELETE", host=VERTEX))
             self.only(name.rpartition("/")[2])
         self.assertCleanCloud()
+
+    def test_the_project_is_rewritten_however_the_body_comes(self):
+        name = self.ok(self.ask(CACHES.format("client-project"), b"{}", host=VERTEX))["name"]
+        mine = "projects/client-project/" + name.split("/", 2)[2]
+        body = cached(mine) + b" " * 3
+        whole = body.replace(b"projects/client-project", "/".join(name.split("/")[:2]).encode())
+        for number in range(1, 6):
+            self.cloud.reset()
+            pieces = [body[i:i + number * 17] for i in range(0, len(body), number * 17)]
+            with contextlib.closing(self.lab.tunnel(VERTEX, h2=self.H2)) as tunnel:
+                self.ok(self.in_pieces(tunnel, GENERATE, pieces, [("x-goog-api-key", TEAM[number])]))
+            self.assertEqual(self.cloud.log(VERTEX)[-1]["body"].encode(), whole)
+
+    def in_pieces(self, tunnel, path, pieces, headers):
+        if self.H2:
+            x = tunnel.open("POST", path, headers, end=False)
+            for piece in pieces:
+                tunnel.send_body(x, piece)
+            tunnel.send_body(x, b"", end=True)
+            while not x.ended and tunnel.pump():
+                pass
+            return x.response()
+        tunnel.send(client.request("POST", path, VERTEX, headers + [("transfer-encoding", "chunked")]))
+        for piece in pieces:
+            tunnel.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+        tunnel.send(b"0\r\n\r\n")
+        return tunnel.reader.response()
 
     def test_operations_by_the_name_in_the_body(self):
         for number in range(TIMES):

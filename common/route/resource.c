@@ -80,7 +80,7 @@ static bool join(const struct parts *p, size_t from, size_t count, char *buf, st
         struct slice s = p->v[from + i];
         if (from + i + 1 == p->n)
             s = without_verb(s);
-        if (n + s.n + 2 > RESOURCE_MAX)
+        if (!s.p || n + s.n + 2 > RESOURCE_MAX)
             return false;
         if (i)
             buf[n++] = '/';
@@ -121,7 +121,7 @@ static bool is_version(struct slice s)
 bool resource_from_text(struct slice text, struct slice host, char buf[RESOURCE_MAX],
                         struct slice *ret)
 {
-    struct parts p;
+    struct parts p = {.n = 0};
     bool is_url = slice_istarts(text, SLICE("https://"));
     size_t from = 0;
     if (is_url) {
@@ -246,7 +246,7 @@ void resource_request(enum api api, struct slice method, struct slice target,
                       struct resource_request *ret)
 {
     char text[1024];
-    struct parts p;
+    struct parts p = {.n = 0};
     size_t path_end = slice_find(target, '?', 0), from = 0;
     struct slice query = slice_sub(target, path_end + 1, target.n), path;
     ret->name = SLICE("");

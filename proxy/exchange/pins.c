@@ -66,6 +66,7 @@ static void count(struct pins *p, const struct entry *e, int by)
 static void unlink_entry(struct pins *p, struct entry **at)
 {
     struct entry *e = *at;
+    CHECK(e);
     *at = e->next;
     list_remove(&e->age);
     count(p, e, -1);

@@ -91,11 +91,27 @@ static size_t depth_of(struct slice s)
     return most; /* or more: all that open */
 }
 
+/* cJSON takes four bytes that are no hex digits for \u0000, and ends a string there. */
+static bool has_nul(struct slice s)
+{
+    struct slice rest = s;
+    for (size_t at; (at = slice_search(rest, SLICE("\\u"))) < rest.n;
+         rest = slice_sub(rest, at + 2, rest.n)) {
+        struct slice hex = slice_sub(rest, at + 2, at + 6);
+        if (hex.n < 4 || slice_eq(hex, SLICE("0000")))
+            return true;
+        for (size_t i = 0; i < 4; i++)
+            if (!strchr("0123456789abcdefABCDEF", hex.p[i]))
+                return true;
+    }
+    return memchr(s.p, 0, s.n) != NULL;
+}
+
 static void compare(struct slice body, const struct sbuf *ours)
 {
     if (body.n == 0 || (body.p[0] != '{' && body.p[0] != '[') || depth_of(body) >= PIN_DEPTH_MAX ||
-        slice_search(body, SLICE("\\u0000")) < body.n || memchr(body.p, 0, body.n))
-        return; /* cJSON ends a string at NUL */
+        has_nul(body))
+        return;
     cJSON *tree = cJSON_ParseWithLength(body.p, body.n);
     if (!tree)
         return;

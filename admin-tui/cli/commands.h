@@ -36,6 +36,8 @@ int command_overview(struct cli *c);
     X(model_list)                                                                                  \
     X(model_set)                                                                                   \
     X(model_rm)                                                                                    \
+    X(pin_list)                                                                                    \
+    X(pin_rm)                                                                                      \
     X(import)                                                                                      \
     X(ca_init)                                                                                     \
     X(ca_show)                                                                                     \

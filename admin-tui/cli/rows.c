@@ -7,6 +7,7 @@
 #include "store/cooldown.h"
 #include "store/event.h"
 #include "store/model.h"
+#include "store/pin.h"
 #include "store/pool.h"
 #include "store/request.h"
 #include "store/rule.h"
@@ -277,6 +278,34 @@ enum err rows_cooldowns(struct store *s, int64_t now_s, cJSON **ret, struct errm
 {
     struct collect c = {json_array(), 0};
     return collected(cooldown_list(s, now_s * 1000, on_cooldown, &c, msg), &c, ret);
+}
+
+struct collect_pins {
+    struct collect collect;
+    struct slice account;
+};
+
+static enum err on_pin(void *arg, const struct pin_row *p)
+{
+    struct collect_pins *c = arg;
+    if (c->account.n && !slice_eq(c->account, p->account))
+        return ERR_OK;
+    cJSON *o = push(&c->collect);
+    json_text(o, "name", p->name);
+    json_text(o, "account", p->account);
+    json_text(o, "pool", p->pool);
+    json_text(o, "client", p->client);
+    json_text(o, "domain", p->domain);
+    json_int(o, "made_at", p->made_at);
+    json_int(o, "expires_at", p->expires_at);
+    return ERR_OK;
+}
+
+enum err rows_pins(struct store *s, struct slice account, int64_t now_s, cJSON **ret,
+                   struct errmsg *msg)
+{
+    struct collect_pins c = {{json_array(), 0}, account};
+    return collected(pin_list(s, 0, now_s, on_pin, &c, msg), &c.collect, ret);
 }
 
 static enum err on_usage(void *arg, const struct usage *u)

@@ -24,6 +24,9 @@ enum err rows_rules(struct store *s, cJSON **ret, struct errmsg *msg) NODISCARD;
 enum err rows_models(struct store *s, struct slice account, cJSON **ret,
                      struct errmsg *msg) NODISCARD;
 enum err rows_tokens(struct store *s, cJSON **ret, struct errmsg *msg) NODISCARD;
+/** ACCOUNT filters when not empty; those that have expired are left out. */
+enum err rows_pins(struct store *s, struct slice account, int64_t now_s, cJSON **ret,
+                   struct errmsg *msg) NODISCARD;
 enum err rows_cooldowns(struct store *s, int64_t now_s, cJSON **ret, struct errmsg *msg) NODISCARD;
 enum err rows_usage(struct store *s, enum usage_by by, const struct usage_filter *f, cJSON **ret,
                     struct errmsg *msg) NODISCARD;

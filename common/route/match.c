@@ -280,7 +280,8 @@ static bool match_gemini(const struct segments *s, struct slice method, struct r
     }
     if (!is_gemini_version(s, 0))
         return match_gemini_rpc(s, method, m);
-    if (is(s, 1, "models") || is(s, 1, "tunedModels"))
+    m->is_tuned = is(s, 1, "tunedModels");
+    if (m->is_tuned || is(s, 1, "models"))
         return match_gemini_models(s, method, m);
     if (is(s, 1, "openai"))
         return match_gemini_openai(s, method, m);

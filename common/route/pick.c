@@ -108,12 +108,14 @@ static enum fit judge(const struct pick_request *q, const struct health *h,
         return FIT_WRONG_MODEL;
     if (a->state == ACCOUNT_OFF || (a->kind == ACCOUNT_API_KEY && !a->api_key))
         return FIT_OFF; /* a key that does not open is as good as none */
-    if (a->state == ACCOUNT_DRAIN)
+    if (a->state == ACCOUNT_DRAIN && !q->only)
         return FIT_DRAINED;
-    if (!isfinite(m->weight) || m->weight <= 0)
+    if ((!isfinite(m->weight) || m->weight <= 0) && !q->only)
         return FIT_ZERO_WEIGHT;
     if (is_excluded(q, a->id))
         return FIT_EXCLUDED;
+    if (q->only)
+        return FIT_YES;
     *ret_until_ms = health_cool_until(h, a, q->model.n ? q->model : SLICE("-"), now_ms);
     return *ret_until_ms ? FIT_COOLING : FIT_YES;
 }
@@ -169,6 +171,27 @@ static double rank_of(uint64_t sticky, const struct snap_account *a, double weig
     return -log(u) / weight;
 }
 
+/* No choice: the one that has it, or nobody. */
+static enum pick_status pick_only(const struct pick_request *q, struct pick_result *ret)
+{
+    *ret = (struct pick_result){.retry_after_s = IDLE_RETRY_S};
+    for (size_t i = 0; i < q->pool->member_count; i++) {
+        const struct snap_member *m = &q->pool->members[i];
+        const struct snap_account *a = &q->snap->accounts[m->account];
+        int64_t until_ms;
+        if (a->id != q->only)
+            continue;
+        enum fit f = judge(q, NULL, m, 0, ret, &until_ms);
+        ret->total = 1;
+        ret->account = f == FIT_YES ? a : NULL;
+        return f == FIT_YES           ? PICK_OK
+               : f == FIT_WRONG_KIND  ? PICK_NO_KIND
+               : f == FIT_WRONG_MODEL ? PICK_NO_MODEL
+                                      : PICK_UNAVAILABLE;
+    }
+    return PICK_UNAVAILABLE;
+}
+
 enum pick_status pick_account(const struct pick_request *q, const struct health *h, uint64_t rng[4],
                               int64_t now_ms, struct pick_result *ret)
 {
@@ -176,6 +199,8 @@ enum pick_status pick_account(const struct pick_request *q, const struct health 
     int64_t until_ms;
     double point =
         (double)(rng_next(rng) >> 11) * 0x1p-53; /* once in any case: runs stay comparable */
+    if (q->only)
+        return pick_only(q, ret);
     double sum = survey(q, h, now_ms, ret);
     if (sum <= 0) {
         if (ret->wrong_kind == ret->total)

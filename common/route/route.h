@@ -22,6 +22,7 @@ struct route_match {
                           is retried */
     bool is_sticky;    /* about something that lives at one account: an upload, a file, a cache, a
                           batch, an operation */
+    bool is_tuned;     /* about a tuned model, which lives at one account too */
     bool is_websocket; /* Live API */
     bool wants_stream; /* the answer is a stream by the path's word */
 };
@@ -79,6 +80,9 @@ struct pick_request {
     uint64_t sticky; /* not 0: the same account each time for the same value, as long as the pool
                         stays; shares hold over many values */
     bool forbid_location_change; /* nothing in the path to rewrite */
+    int64_t only; /* not 0: this account, which has what the request names. Drained, resting or of
+                     weight 0 it serves that all the same; off, excluded or no member it does not,
+                     and then nobody does */
 };
 enum pick_status {
     PICK_OK,

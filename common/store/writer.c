@@ -8,6 +8,7 @@
  * droppable ones. Nothing that is posted ever waits. */
 #include "store/writer.h"
 #include "store/cooldown.h"
+#include "store/pin.h"
 #include "store/store_internal.h"
 #include "store/usage.h"
 
@@ -321,6 +322,8 @@ static void tidy(struct writer *w)
         e = usage_prune(w->s, clock_wall_s() - USAGE_KEEP_S, NULL);
     if (e == ERR_OK)
         e = cooldown_prune(w->s, clock_wall_ms() - TIDY_MS, NULL);
+    if (e == ERR_OK)
+        e = pin_prune(w->s, clock_wall_s(), NULL);
     if (e == ERR_OK)
         e = store_commit(w->s, NULL);
     if (e == ERR_OK)

@@ -115,6 +115,7 @@ static void over(struct exchange *x)
     drop_held(x);
     drop_setup(x);
     call_finish(x);
+    pin_finish(x);
     snapshot_unref(&x->snap);
     arena_finish(&x->arena, true);
     list_remove(&x->link);
@@ -238,8 +239,12 @@ static enum pick_status pick(struct exchange *x, struct pick_result *ret)
         .excluded_count = x->excluded_count,
         .sticky = x->match.is_sticky ? (uint64_t)x->client->id : 0,
         .forbid_location_change = x->match.location.n == 0,
+        .only = pin_account(x),
     };
-    return pick_account(&q, x->svc->health, x->svc->rng, clock_wall_ms(), ret);
+    enum pick_status s = pick_account(&q, x->svc->health, x->svc->rng, clock_wall_ms(), ret);
+    if (s == PICK_OK && q.only)
+        pin_place(x, ret);
+    return s;
 }
 
 /* ---- token ---- */
@@ -431,6 +436,10 @@ static void route(struct exchange *x, bool is_first)
         fail_with(x, REPLY_NO_KIND, "no_kind", -1);
         return;
     case PICK_UNAVAILABLE:
+        if (is_first && pin_account(x)) {
+            fail_with(x, REPLY_PIN_GONE, "pin_gone", -1);
+            return;
+        }
         fail_with(x, REPLY_UNAVAILABLE, is_first ? "none_available" : "none_left",
                   x->pick.retry_after_s > 0 ? x->pick.retry_after_s : 1);
         return;
@@ -581,6 +590,21 @@ static void setup_bytes(struct exchange *x, struct stream *st, const void *p, si
 static void model_known(struct exchange *x);
 static void grant_body_known(struct exchange *x);
 
+/* Is all known that the body must say before an account is chosen? */
+static bool body_told(struct exchange *x, const void *p, size_t n, bool end)
+{
+    bool told = true;
+    if (x->match.model_in_body) {
+        model_scan_feed(&x->scan, p, n);
+        if (end)
+            model_scan_end(&x->scan);
+        told = x->scan.state != MODEL_MORE;
+    }
+    if (pin_wants_body(x) && pin_body(x, p, n) && !end)
+        told = false;
+    return told || !x->is_replayable;
+}
+
 static void front_body(struct stream *st, const void *p, size_t n, bool end)
 {
     struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
@@ -607,10 +631,7 @@ static void front_body(struct stream *st, const void *p, size_t n, bool end)
                 model_known(x);
             return;
         }
-        model_scan_feed(&x->scan, p, n);
-        if (end)
-            model_scan_end(&x->scan);
-        if (x->scan.state != MODEL_MORE || !x->is_replayable)
+        if (body_told(x, p, n, end))
             model_known(x);
         return;
     }
@@ -770,6 +791,10 @@ static enum err switch_fields(struct exchange *x, struct head *out)
 static void pass_head(struct exchange *x, const struct head *h, bool end)
 {
     struct head out = answer_fields(h);
+    if (x->pinning && pin_answer(x, &out) != ERR_OK) {
+        fail_with(x, REPLY_UPSTREAM_ANSWER, "upload_address", -1);
+        return;
+    }
     if (h->is_websocket && switch_fields(x, &out) != ERR_OK) {
         fail_with(x, REPLY_INTERNAL, "memory", 1);
         return;
@@ -828,6 +853,8 @@ static void back_body(struct stream *st, const void *p, size_t n, bool end)
     struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
     x->bytes_down += n;
     touch(x, x->svc->conf->upstream.read_timeout);
+    if (x->pinning)
+        pin_answer_body(x, p, n); /* before the client can know a name */
     if (stream_send_body(x->front, p, n, end) != ERR_OK)
         break_off(x, "answer_length");
     else if (end)
@@ -970,12 +997,15 @@ static void on_deadline(struct deadline *d)
 static void model_known(struct exchange *x)
 {
     bool in_body = x->scan.state == MODEL_FOUND; /* one in the path was looked at with the head */
+    struct objection o = pin_settle(x);
     if (in_body)
         x->model = route_model_bare(slice_make(x->scan.name, x->scan.name_n));
     if (in_body && auth_leaks(x->model, x->placeholder))
         fail_with(x, REPLY_TOKEN_MISPLACED, "token_misplaced", -1);
     else if (!client_may(x))
         fail_with(x, REPLY_MODEL_DENIED, "model_denied", -1);
+    else if (o.reason)
+        fail_with(x, o.what, o.reason, o.retry_after_s);
     else
         route(x, true);
 }
@@ -990,6 +1020,8 @@ static void no_websocket(struct exchange *x)
 static void begin_swap(struct exchange *x, const struct head *h)
 {
     struct objection o = admit(x, h);
+    if (!o.reason)
+        o = pin_begin(x);
     if (o.reason) {
         fail_with(x, o.what, o.reason, o.retry_after_s);
         return;
@@ -1006,7 +1038,7 @@ static void begin_swap(struct exchange *x, const struct head *h)
         return;
     }
     x->front->ops->send_continue(x->front);
-    if (x->match.model_in_body && !x->request_ended) {
+    if ((x->match.model_in_body || pin_wants_body(x)) && !x->request_ended) {
         exchange_goto(x, X_MODEL);
         touch(x, x->svc->conf->limits.idle_timeout);
         return;

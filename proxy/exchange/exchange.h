@@ -14,10 +14,11 @@ struct front_info {
     struct authority authority; /* what the client asked to be connected to */
     bool is_intercepted;        /* inside our TLS: Host must be the authority */
     bool sni_differs;           /* the ClientHello named another host */
-    bool is_plain; /* an http:// request of a proxy client: relayed, nothing is swapped */
-    bool
-        is_token_host; /* intercepted to answer for virtual service accounts; all else is relayed */
-    struct slice path; /* gateway mode: instead of the head's path; "" not */
+    bool is_plain;        /* an http:// request of a proxy client: relayed, nothing is swapped */
+    bool is_token_host;   /* where virtual service accounts are answered; all else is relayed */
+    struct slice path;    /* gateway mode: instead of the head's path; "" not */
+    struct slice gateway; /* of an upload in gateway mode: what the client writes before such a
+                             path, "http://proxy:3128/gemini" */
     uint64_t conn_id;
     const char *peer; /* text; outlives the exchange */
 };

@@ -16,7 +16,8 @@
 enum x_state {
     X_BEGIN,  /* inside exchange_begin */
     X_GRANT,  /* an assertion stands in the body: as X_MODEL */
-    X_MODEL,  /* the model stands in the body: the client's bytes wake us; deadline: idle_timeout */
+    X_MODEL,  /* the model, or a pinned name, stands in the body: the client's bytes wake us;
+                 deadline: idle_timeout */
     X_TOKEN,  /* the broker fetches a token and wakes us; its own deadline */
     X_DIAL,   /* the pool connects and wakes us; its own deadline */
     X_SEND,   /* the request goes; the provider's answer wakes us; deadline: read_timeout of silence
@@ -59,16 +60,17 @@ struct exchange {
     struct route_match match;
     struct slice model;
     struct model_scan scan;
-    struct setup *setup; /* of a WebSocket, while its first message is awaited; else NULL */
-    struct call *call;   /* of gRPC; else NULL */
-    bool has_protocols;  /* WebSocket subprotocols other than a credential were asked for */
-    bool offers_token;   /* as a WebSocket subprotocol */
-    bool request_ended;  /* the client has sent all */
-    bool is_relay;       /* nothing is swapped: http://, or a token host */
-    bool may_relay;      /* at a token host: policy lets what is not ours through */
-    bool may_grant;      /* and we answer what is ours */
-    bool is_forwarded;   /* bytes of the request went to a provider at least once: the path may be
-                            logged */
+    struct pinning *pinning; /* of a request about what may live at one account; else NULL */
+    struct setup *setup;     /* of a WebSocket, while its first message is awaited; else NULL */
+    struct call *call;       /* of gRPC; else NULL */
+    bool has_protocols;      /* WebSocket subprotocols other than a credential were asked for */
+    bool offers_token;       /* as a WebSocket subprotocol */
+    bool request_ended;      /* the client has sent all */
+    bool is_relay;           /* nothing is swapped: http://, or a token host */
+    bool may_relay;          /* at a token host: policy lets what is not ours through */
+    bool may_grant;          /* and we answer what is ours */
+    bool is_forwarded; /* bytes of the request went to a provider at least once: the path may be
+                          logged */
 
     /* body bytes that are held: to wait for the back, and to be sent again */
     struct held held;   /* its cursor: what was given to the present back */
@@ -165,6 +167,10 @@ enum reply {
     REPLY_UPSTREAM_ANSWER,
     REPLY_TIMEOUT,
     REPLY_CLIENT_TIMEOUT,
+    REPLY_PIN_FOREIGN,
+    REPLY_PIN_GONE,
+    REPLY_PIN_UPLOAD,
+    REPLY_PINS_DIFFER,
     REPLY_PATH,
     REPLY_METHOD,
     REPLY_MISDIRECTED,
@@ -198,5 +204,25 @@ struct objection admit(struct exchange *x, const struct head *h);
 struct objection admit_token_host(struct exchange *x, const struct head *h);
 /** May the client use the model that is known now? */
 bool client_may(const struct exchange *x);
+
+/* pin.c: what lives at one account (see pins.h) */
+/** After admit: whose is what the path names? Makes x->pinning when there is something to watch. */
+struct objection pin_begin(struct exchange *x);
+/** Must the body be looked at before an account is chosen? */
+bool pin_wants_body(const struct exchange *x);
+/** Its next bytes. False: the rest need not be waited for. */
+bool pin_body(struct exchange *x, const void *p, size_t n);
+/** What was seen of the body is all: may it be served, and where? Puts the account's project into
+ * the body, which is held. */
+struct objection pin_settle(struct exchange *x);
+/** The account that must serve; 0: any. */
+int64_t pin_account(const struct exchange *x);
+/** Where it lives, after a choice. */
+void pin_place(const struct exchange *x, struct pick_result *r);
+/** The answer's head as the client will get it: an upload's address is learnt, and in gateway mode
+ * leads back to us. ERR_PROTOCOL: an address that we do not intercept. */
+enum err pin_answer(struct exchange *x, struct head *out) NODISCARD;
+void pin_answer_body(struct exchange *x, const void *p, size_t n);
+void pin_finish(struct exchange *x);
 
 #endif

@@ -69,6 +69,23 @@ static const struct {
                        "The provider did not answer in time.", false},
     [REPLY_CLIENT_TIMEOUT] = {408, "DEADLINE_EXCEEDED", "invalid_request_error",
                               "http_request_error", "The request did not arrive in time.", true},
+    [REPLY_PIN_FOREIGN] = {403, "PERMISSION_DENIED", "permission_error", "http_request_denied",
+                           "You do not have permission to access the file, cache or operation that "
+                           "this request names, or it may not exist.",
+                           false},
+    [REPLY_PIN_GONE] = {404, "NOT_FOUND", "not_found_error", "http_request_denied",
+                        "The account that holds what this request names is switched off or was "
+                        "taken away here. Make it anew.",
+                        false},
+    [REPLY_PIN_UPLOAD] = {404, "NOT_FOUND", "not_found_error", "http_request_denied",
+                          "This upload is not known here: it was begun elsewhere or too long ago. "
+                          "Begin it anew.",
+                          false},
+    [REPLY_PINS_DIFFER] = {400, "INVALID_ARGUMENT", "invalid_request_error", "http_request_denied",
+                           "This request names files, caches or operations that live at different "
+                           "accounts, and one account must serve it. Upload or make them anew, "
+                           "then they come to one.",
+                           false},
     [REPLY_PATH] = {404, "NOT_FOUND", "not_found_error", "http_request_denied",
                     "This path is not served through this proxy.", false},
     [REPLY_METHOD] = {405, "INVALID_ARGUMENT", "invalid_request_error", "http_request_denied",

@@ -3,6 +3,7 @@
 #ifndef EXCHANGE_SERVICES_H
 #define EXCHANGE_SERVICES_H
 #include "auth/memo.h"
+#include "exchange/pins.h"
 #include "policy/policy.h"
 #include "route/route.h"
 #include "store/snapshot.h"
@@ -54,6 +55,7 @@ struct services {
     struct list exchanges; /* all of them, for drain */
     uint32_t exchange_count;
     atomic_uint_fast64_t *replay_bytes; /* held for replay by all workers */
+    struct pins *pins;                  /* of all workers; NULL: nothing is pinned */
     void *worker;
 
     struct token *(*token_peek)(struct token_cache *c, const struct snap_account *a);
@@ -63,6 +65,9 @@ struct services {
     void (*token_invalidate)(struct token_cache *c, const struct snap_account *a, struct token *t);
     /** A cool-down began here: others must know. */
     void (*cooled)(struct services *s, const struct snap_account *a, const struct cooldown *c);
+    /** A pin was added to the table, or dropped from it: the store must know. CLIENT made it. */
+    void (*pinned)(struct services *s, const struct pin *p, const struct snap_client *client);
+    void (*unpinned)(struct services *s, int64_t pool_id, struct slice name);
     /** May this client go on now? 0, or the seconds to wait. */
     uint32_t (*client_wait_s)(struct services *s, const struct snap_client *c);
     /** The end of an exchange: logs, counts, stores. */

@@ -130,7 +130,9 @@ enum err swap_prepare(struct exchange *x, const struct head *h)
         return e;
     if (x->info.path.n) {
         c.path = arena_dup(&x->arena, x->info.path);
-        if (!c.path.p)
+        if (x->info.gateway.n)
+            x->info.gateway = arena_dup(&x->arena, x->info.gateway);
+        if (!c.path.p || (x->info.gateway.n && !x->info.gateway.p))
             return ERR_NOMEM;
     }
     x->original_path = head_path_only(&c);

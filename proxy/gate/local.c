@@ -9,6 +9,7 @@
 #include "stub/pages.h"
 
 #include <openssl/sha.h>
+#include <stdio.h>
 #include <string.h>
 
 #define PAGE_MAX (512u * 1024u)
@@ -118,10 +119,34 @@ static void serve_page(struct gate *g, struct stream *st, const struct head *h)
 
 /* ---- gateway mode ---- */
 
+/* How this client reaches us: "http://proxy:3128" as it wrote it, and the prefix before PATH. */
+static struct slice own_address(struct gate *g, const struct head *h, struct slice path, char *buf,
+                                size_t size)
+{
+    char text[HOST_MAX + 16];
+    struct authority a;
+    struct page_facts facts;
+    const struct field *host = head_get(h, FIELD_HOST);
+    bool is_tls = g->pump.link->ssl != NULL;
+    struct slice prefix = slice_sub(h->path, 0, (size_t)(path.p - h->path.p));
+    if (host && authority_parse(host->value, is_tls ? 443 : 80, &a) == ERR_OK) {
+        authority_print(&a, text, sizeof text);
+    } else {
+        g->gates->page_facts(g->gates, &facts);
+        snprintf(text, sizeof text, strchr(facts.proxy_host, ':') ? "[%s]:%u" : "%s:%u",
+                 facts.proxy_host, (unsigned)facts.proxy_port);
+    }
+    int n = snprintf(buf, size, "%s://%s%.*s", is_tls ? "https" : "http", text, SLICE_FMT(prefix));
+    return slice_make(buf, n > 0 && (size_t)n < size ? (size_t)n : 0);
+}
+
 static void begin_gateway(struct gate *g, struct stream *st, const struct head *h, bool end,
                           const char *host, struct slice path)
 {
+    char own[HOST_MAX + 64];
     struct front_info info = {.conn_id = g->info.conn_id, .peer = g->peer_text, .path = path};
+    if (slice_starts(path, SLICE("/upload/"))) /* its answer says where the upload goes on */
+        info.gateway = own_address(g, h, path, own, sizeof own);
     if (authority_parse(slice_of(host), 443, &info.authority) != ERR_OK) {
         answer_refusal(st, 404, "http_request_denied", "No such location.\n", false);
         return;

@@ -293,13 +293,17 @@ static enum err read_edits(struct server *s, int64_t version, struct errmsg *msg
     if (e != ERR_OK)
         return e == ERR_BUSY ? ERR_OK : e;
     s->data_version = version;
-    if (!is_new)
-        return ERR_OK;
-    s->is_other_store = false;
-    broker_set_snapshot(s->broker, s->snapshot);
-    LOG(LOG_INFO, "snapshot", KV_I("generation", s->snapshot->generation),
-        KV_U("accounts", s->snapshot->account_count), KV_U("clients", s->snapshot->client_count));
-    return ERR_OK;
+    if (is_new) {
+        s->is_other_store = false;
+        broker_set_snapshot(s->broker, s->snapshot);
+        LOG(LOG_INFO, "snapshot", KV_I("generation", s->snapshot->generation),
+            KV_U("accounts", s->snapshot->account_count),
+            KV_U("clients", s->snapshot->client_count));
+    }
+    e = pins_follow(s, msg);
+    if (e != ERR_OK)
+        s->data_version = -1; /* asked again */
+    return e == ERR_BUSY ? ERR_OK : e;
 }
 
 static enum err look_at_store(struct server *s, struct errmsg *msg)
@@ -310,10 +314,13 @@ static enum err look_at_store(struct server *s, struct errmsg *msg)
     if (s->store != before) {
         s->data_version = -1; /* each connection counts on its own */
         s->is_other_store = true;
+        s->pins_seen.changes = -1;
     }
     if (e == ERR_OK)
         e = store_data_version(s->store, &version, msg);
-    return e == ERR_OK && version != s->data_version ? read_edits(s, version, msg) : e;
+    uint64_t again_ms = s->pins_seen.again_ms;
+    bool is_due = version != s->data_version || (again_ms && again_ms <= clock_mono_ms());
+    return e == ERR_OK && is_due ? read_edits(s, version, msg) : e;
 }
 
 /* Whatever is wrong with the store is said when it begins and when it ends; the snapshot serves on.
@@ -534,6 +541,10 @@ static enum err open_all(struct server *s, struct errmsg *msg)
     if (e == ERR_OK)
         e = load_snapshot(s, msg);
     if (e == ERR_OK)
+        e = pins_create(&s->pins);
+    if (e == ERR_OK)
+        e = pins_follow(s, msg);
+    if (e == ERR_OK)
         e = limits_create(&s->limits);
     if (e != ERR_OK && !*msg->text)
         err_set(msg, e, "%s", err_str(e));
@@ -597,6 +608,7 @@ static void close_all(struct server *s)
     master_key_unref(&s->key);
     policy_destroy(s->policy);
     limits_destroy(s->limits);
+    pins_destroy(s->pins);
     for (size_t i = 0; i < ARRAY_LEN(s->signals); i++)
         if (s->signals[i])
             event_free(s->signals[i]);

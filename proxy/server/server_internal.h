@@ -126,6 +126,12 @@ struct crowd {
     uint64_t most, due_ms;
 };
 
+/* How far main has read the store's pins. */
+struct pins_seen {
+    int64_t last_id, changes, generation;
+    uint64_t again_ms; /* when to read them all again: some were too young to judge; 0 never */
+};
+
 struct server {
     struct conf *conf;
     const char *conf_path;
@@ -140,6 +146,8 @@ struct server {
     struct snapshot *snapshot;
     int64_t data_version;
     struct limits *limits;
+    struct pins *pins;
+    struct pins_seen pins_seen;
     struct worker *workers[WORKERS_MAX];
     uint32_t worker_count;
     struct authority self[LISTENERS_MAX + 4]; /* what clients may call us */
@@ -171,6 +179,12 @@ struct server {
     struct crowd crowd;
     struct former *formers;
 };
+
+/* pinning.c: pins on their way to the store and back */
+void on_pinned(struct services *svc, const struct pin *p, const struct snap_client *client);
+void on_unpinned(struct services *svc, int64_t pool_id, struct slice name);
+/** Reads what is new in the store, all of it when something changed or went; after the snapshot. */
+enum err pins_follow(struct server *s, struct errmsg *msg) NODISCARD;
 
 /* status.c */
 void status_print(struct server *s, struct sbuf *out);

@@ -396,12 +396,15 @@ static enum err make_services(struct worker *w)
     v->key = s->key;
     v->snapshot = snapshot_ref(s->snapshot);
     v->replay_bytes = &s->replay_bytes;
+    v->pins = s->pins;
     v->worker = w;
     v->token_peek = token_peek;
     v->token_fetch = token_fetch;
     v->token_wait_cancel = token_wait_cancel;
     v->token_invalidate = token_invalidate;
     v->cooled = on_cooled;
+    v->pinned = on_pinned;
+    v->unpinned = on_unpinned;
     v->client_wait_s = on_client_wait;
     v->record = on_record;
     list_init(&v->exchanges);

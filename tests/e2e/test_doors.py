@@ -273,6 +273,9 @@ class OuterTls(LabCase):
                 self.assertStatus(reader.response("GET"), 200)
             sock.sendall(client.request("POST", "/vertex" + GENERATE, "x", BEARER, BODY))
             self.assertEqual(reader.response().body, WANTED)
+            start = [("x-goog-api-key", ALICE), ("x-goog-upload-protocol", "resumable"), ("x-goog-upload-command", "start")]
+            sock.sendall(client.request("POST", "/gemini/upload/v1beta/files", "gate.test:4430", start, b"{}"))
+            self.assertTrue(reader.response().one("x-goog-upload-url").startswith("https://gate.test:4430/gemini/upload/v1beta/files?upload_id="))
         self.assertCleanCloud()
 
     def test_requests_inside_tls_inside_tls(self):

@@ -28,6 +28,7 @@ import faults  # noqa: E402
 import http1  # noqa: E402
 import live  # noqa: E402
 import pki  # noqa: E402
+import resources  # noqa: E402
 import rpc  # noqa: E402
 import tokens  # noqa: E402
 from replies import Answer, claude_error, google_error, json_answer, wire  # noqa: E402
@@ -66,7 +67,7 @@ class Cloud:
         self.patterns = []
         self.reach = 0
         self.rules = []
-        self.owners = {}
+        self.resources = resources.Resources()
         self.contexts = {}
         self.ports = {}
         self.connections = set()
@@ -333,13 +334,16 @@ class Cloud:
         if wrong:
             return wrong
         if other:
-            return self.owned(request, account, other[4], (other[5] or "").lstrip("/"), parsed, body)
+            if other[4] == "endpoints":
+                return json_answer(200, answers.predict(body))
+            return self.resources.vertex(request, account, (other[5] or "").lstrip("/"), parsed, body)
         publisher, model, verb = match[4], match[5], match[6]
         if publisher == "anthropic":
             return self.vertex_claude(request, model, verb, parsed, body)
         if verb in ("predictLongRunning", "fetchPredictOperation"):
-            return self.operation(account, match, verb, parsed, body)
-        return self.model_verb(request, model, verb, parsed, body)
+            base = match[0].rsplit(":", 1)[0].split("/", 2)[2]
+            return self.resources.operation(request, account, base, verb, parsed)
+        return self.resources.crossed(body, account.email) or self.model_verb(request, model, verb, parsed, body)
 
     def json_body(self, request, body):
         """(parsed JSON or {}, None) or (None, Answer): the providers want JSON objects."""
@@ -394,32 +398,6 @@ class Cloud:
         length, pieces = answers.claude_plain(model, body, size)
         return Answer.sized("application/json", length, pieces)
 
-    def operation(self, account, match, verb, parsed, body):
-        """predictLongRunning begins an operation that only its own account can ask about."""
-        base = match[0].rsplit(":", 1)[0].split("/", 2)[2]
-        if verb == "predictLongRunning":
-            name = f"{base}/operations/{answers.sha(body)[:16]}"
-            self.owners[name] = account.email
-            return json_answer(200, answers.dump({"name": name}).encode())
-        name = str(parsed.get("operationName", ""))
-        if self.owners.get(name) != account.email:
-            return google_error(404, "Operation not found.")
-        return json_answer(200, answers.dump({"name": name, "done": True, "response": {
-            "videos": [{"mimeType": "video/mp4", "bytesBase64Encoded": "AAAA"}]}}).encode())
-
-    def owned(self, request, account, kind, rest, parsed, body):
-        """Resources that belong to the account that made them."""
-        if kind == "endpoints":
-            return json_answer(200, answers.predict(body))
-        if request.method == "POST" and not rest:
-            name = f"{request.path.split('/', 2)[2]}/{answers.sha(body)[:16]}"
-            self.owners[name] = account.email
-            return json_answer(200, answers.dump({"name": name, "model": parsed.get("model", "")}).encode())
-        name = request.path.split("/", 2)[2]
-        if self.owners.get(name) != account.email:
-            return google_error(403, f"You do not have permission to access {name} or it may not exist.")
-        return json_answer(200, answers.dump({"name": name}).encode())
-
     def gemini_owner(self, request):
         """(whose key or token it is, None), else (None, Answer)."""
         found = self.credentials(request)
@@ -438,52 +416,18 @@ class Cloud:
         if refusal:
             return refusal
         body = bytes(request.body or b"")
-        if request.path.startswith(("/v1beta/files", "/upload/v1beta/files")):
-            return self.files(request, owner)
-        parsed, wrong = self.json_body(request, body)
+        parsed, wrong = ({}, None) if request.path.startswith("/upload/") else self.json_body(request, body)
         if wrong:
             return wrong
+        made = self.resources.gemini(request, owner, parsed, body)
+        if made:
+            return made
         match = GEMINI_PATH.match(urllib.parse.unquote(request.path))
         if match and request.method == "POST":
-            return self.model_verb(request, match[1], match[2], parsed, body)
-        if request.path.startswith("/v1beta/cachedContents"):
-            return self.cached(request, owner, body, parsed)
+            return self.resources.crossed(body, owner) or self.model_verb(request, match[1], match[2], parsed, body)
         if request.method == "GET" and re.match(r"/v1(beta|alpha)?/models(/[^/:]+)?\Z", request.path):
             return json_answer(200, b'{"models":[{"name":"models/gemini-2.5-pro"}]}')
         return google_error(404, "The requested URL was not found on this server.")
-
-    def cached(self, request, owner, body, parsed):
-        name = request.path.removeprefix("/v1beta/")
-        if request.method == "POST" and name == "cachedContents":
-            name = "cachedContents/" + answers.sha(body)[:16]
-            self.owners[name] = owner
-            return json_answer(200, answers.dump({"name": name, "model": parsed.get("model", "")}).encode())
-        if self.owners.get(name) != owner:
-            return google_error(403, f"You do not have permission to access the {name} or it may not exist.")
-        return json_answer(200, answers.dump({"name": name}).encode())
-
-    def files(self, request, owner):
-        """Resumable upload in two requests, and files that only their account can read."""
-        if request.method == "POST" and request.path.startswith("/upload/"):
-            command = request.one("x-goog-upload-command") or ""
-            if command == "start":
-                upload = f"up{request.number:x}{os.urandom(4).hex()}"
-                self.owners[upload] = owner
-                url = f"https://{GEMINI}/upload/v1beta/files?upload_id={upload}&upload_protocol=resumable"
-                return json_answer(200, b"", (("X-Goog-Upload-URL", url), ("X-Goog-Upload-Status", "active")))
-            upload = dict(urllib.parse.parse_qsl(request.query)).get("upload_id")
-            if self.owners.get(upload) != owner:
-                return google_error(403, "You do not have permission to access the upload.")
-            name = "files/" + request.body_sha[:12]
-            self.owners[name] = owner
-            return json_answer(200, answers.dump({"file": {
-                "name": name, "sha256Hash": request.body_sha, "sizeBytes": str(request.body_len),
-                "uri": f"https://{GEMINI}/v1beta/{name}", "state": "ACTIVE"}}).encode(),
-                (("X-Goog-Upload-Status", "final"),))
-        name = request.path.removeprefix("/v1beta/")
-        if self.owners.get(name) != owner:
-            return google_error(403, f"You do not have permission to access the File {name} or it may not exist.")
-        return json_answer(200, answers.dump({"name": name, "state": "ACTIVE"}).encode())
 
     def claude(self, request):
         found = self.credentials(request)

@@ -287,9 +287,46 @@ static void who_serves_the_model_decides_between_404_and_503(void **state)
     health_destroy(w.h);
 }
 
+static void the_one_that_has_it_serves_and_nobody_else(void **state)
+{
+    struct world w;
+    struct pick_result r;
+    world_init(&w);
+    for (int64_t id = 1; id <= 4; id++) { /* the fourth has no weight */
+        w.q.only = id;
+        assert_int_equal(pick(&w, &r), PICK_OK);
+        assert_int_equal(r.account->id, id);
+    }
+    w.q.only = 2;
+    w.a[1].state = ACCOUNT_DRAIN;
+    struct cooldown c;
+    health_cool(w.h, &w.a[1], w.q.model, "429", 60, T0, &c);
+    assert_int_equal(pick(&w, &r), PICK_OK);
+    assert_int_equal(r.account->id, 2);
+    w.q.excluded = &w.a[1].id;
+    w.q.excluded_count = 1;
+    assert_int_equal(pick(&w, &r), PICK_UNAVAILABLE);
+    w.q.excluded_count = 0;
+    w.a[1].state = ACCOUNT_OFF;
+    assert_int_equal(pick(&w, &r), PICK_UNAVAILABLE);
+    w.a[1].state = ACCOUNT_UP;
+    w.a[1].kind = ACCOUNT_API_KEY;
+    assert_int_equal(pick(&w, &r), PICK_NO_KIND);
+    w.a[1].kind = ACCOUNT_SERVICE;
+    w.a[1].models = rows_c;
+    w.a[1].model_count = 1;
+    w.q.model = SLICE("claude-haiku");
+    assert_int_equal(pick(&w, &r), PICK_NO_MODEL);
+    w.q.only = 99;
+    assert_int_equal(pick(&w, &r), PICK_UNAVAILABLE);
+    assert_null(r.account);
+    health_destroy(w.h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_one_that_has_it_serves_and_nobody_else),
         cmocka_unit_test(shares_follow_the_weights),
         cmocka_unit_test(the_same_seed_makes_the_same_choices),
         cmocka_unit_test(exclusions_states_and_odd_weights_take_part_never),

@@ -5,6 +5,7 @@
 #include "store/event.h"
 #include "store/model.h"
 #include "store/node.h"
+#include "store/pin.h"
 #include "store/request.h"
 #include "store/rule.h"
 #include "store/token.h"
@@ -454,6 +455,68 @@ static void cool_downs_are_kept(void **state)
     assert_err(f, ERR_NOT_FOUND, cooldown_put(f->s, &c, &f->msg));
 }
 
+static enum err note_pin(void *arg, const struct pin_row *p)
+{
+    struct sbuf *out = arg;
+    sbuf_addf(out, "%lld:%s:%s@%s/%s ", (long long)p->id, p->name.p, p->account.p, p->pool.p,
+              p->client.p);
+    return ERR_OK;
+}
+
+static void pins_are_kept(void **state)
+{
+    struct fix *f = *state;
+    int64_t a = add_account(f, "a"), b = add_account(f, "b"), was = 0, now = 0;
+    int64_t pool = shell_int(f, "SELECT id FROM pool WHERE name = 'gemini'");
+    struct pin_row p = {.name = SLICE("files/x"),
+                        .pool_id = pool,
+                        .account_id = a,
+                        .client = SLICE("c"),
+                        .domain = SLICE("d.test"),
+                        .made_at = 1,
+                        .expires_at = 1000};
+    struct sbuf out;
+    sbuf_init(&out, 4096);
+    assert_ok(f, pin_put(f->s, &p, &f->msg));
+    assert_ok(f, pin_changes(f->s, &was, &f->msg));
+    p.name = SLICE("files/y");
+    assert_ok(f, pin_put(f->s, &p, &f->msg));
+    assert_ok(f, pin_changes(f->s, &now, &f->msg));
+    assert_int_equal(was, now); /* what is new has a new id */
+    p.account_id = b;
+    assert_ok(f, pin_put(f->s, &p, &f->msg));
+    assert_ok(f, pin_changes(f->s, &now, &f->msg));
+    assert_true(now > was);
+    assert_ok(f, pin_list(f->s, 0, 0, note_pin, &out, &f->msg));
+    assert_ok(f, pin_list(f->s, 1, 0, note_pin, &out, &f->msg));
+    assert_ok(f, pin_list(f->s, 0, 1000, note_pin, &out, &f->msg)); /* over by then */
+    assert_string_equal(sbuf_z(&out),
+                        "1:files/x:a@gemini/c 2:files/y:b@gemini/c 2:files/y:b@gemini/c ");
+    sbuf_finish(&out);
+    was = now;
+    assert_err(f, ERR_NOT_FOUND, pin_remove_named(f->s, SLICE("claude"), p.name, &f->msg));
+    assert_ok(f, pin_remove_named(f->s, SLICE("gemini"), p.name, &f->msg));
+    assert_ok(f, pin_changes(f->s, &now, &f->msg));
+    assert_true(now > was);
+    assert_ok(f, pin_remove(f->s, pool, p.name, &f->msg));
+    assert_ok(f, pin_prune(f->s, 1000, &f->msg));
+    assert_int_equal(shell_int(f, "SELECT count(*) FROM pin"), 1);
+    assert_ok(f, pin_prune(f->s, 1001, &f->msg));
+    assert_int_equal(shell_int(f, "SELECT count(*) FROM pin"), 0);
+    p.account_id = 99;
+    assert_err(f, ERR_NOT_FOUND, pin_put(f->s, &p, &f->msg));
+}
+
+static void an_older_backup_knows_no_pins(void **state)
+{
+    struct fix *f = *state;
+    int64_t n = 0;
+    assert_int_equal(shell(f, "DROP TABLE pin_change"), SQLITE_OK);
+    assert_err(f, ERR_DB, pin_changes(f->s, &n, &f->msg));
+    assert_int_equal(shell(f, "PRAGMA user_version = 1"), SQLITE_OK);
+    assert_err(f, ERR_SCHEMA, pin_changes(f->s, &n, &f->msg));
+}
+
 static enum err usage_line(void *arg, const struct usage *u)
 {
     struct sbuf *out = arg;
@@ -634,6 +697,8 @@ int main(void)
         T(tokens_are_sealed_for_account_and_scope),
         T(failed_mints_are_remembered),
         T(cool_downs_are_kept),
+        T(pins_are_kept),
+        T(an_older_backup_knows_no_pins),
         T(usage_adds_up),
         T(requests_are_listed_newest_last),
         T(repeated_events_are_counted),

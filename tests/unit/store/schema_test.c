@@ -111,6 +111,8 @@ static void renaming_and_deleting_by_hand_leaves_no_orphans(void **state)
     shell(f, "INSERT INTO account_model (account, model) VALUES ('a', 'm')");
     shell(f, "INSERT INTO token (account, scope) VALUES ('a', 's')");
     shell(f, "INSERT INTO cooldown (account, since_ms, until_ms) VALUES ('a', 1, 2001)");
+    shell(f,
+          "INSERT INTO pin (name, pool, account, expires_at) VALUES ('files/x', 'gemini', 'a', 9)");
     assert_int_equal(shell_int(f, "SELECT until FROM cooldown"), 3);
     assert_int_equal(shell(f, "UPDATE account SET name = 'b'"), SQLITE_OK);
     assert_int_equal(shell(f, "UPDATE pool SET name = 'google' WHERE name = 'gemini'"), SQLITE_OK);
@@ -121,13 +123,14 @@ static void renaming_and_deleting_by_hand_leaves_no_orphans(void **state)
     assert_int_equal(shell_int(f,
                                "SELECT (SELECT count(*) FROM token WHERE account = 'b') + (SELECT "
                                "count(*) FROM cooldown WHERE account = 'b') + (SELECT count(*) "
-                               "FROM account_model WHERE account = 'b')"),
-                     3);
+                               "FROM account_model WHERE account = 'b') + (SELECT count(*) FROM "
+                               "pin WHERE account = 'b' AND pool = 'google')"),
+                     4);
     assert_ok(f, store_check(f->s, &f->msg));
     assert_int_equal(shell(f, "DELETE FROM account"), SQLITE_OK);
     assert_int_equal(shell_int(f, "SELECT (SELECT count(*) FROM token) + (SELECT count(*) FROM "
                                   "cooldown) + (SELECT count(*) FROM account_model) + (SELECT "
-                                  "count(*) FROM pool_member)"),
+                                  "count(*) FROM pool_member) + (SELECT count(*) FROM pin)"),
                      0);
     assert_ok(f, store_check(f->s, &f->msg));
 }
@@ -163,6 +166,9 @@ static void generation_counts_configuration_edits_only(void **state)
         {"DELETE FROM token", 0},
         {"INSERT INTO cooldown (account, since_ms, until_ms) VALUES ('a', 1, 2)", 0},
         {"DELETE FROM cooldown", 0},
+        {"INSERT INTO pin (name, pool, account, expires_at) VALUES ('files/x', 'gemini', 'a', 9)",
+         0},
+        {"DELETE FROM pin", 0},
         {"INSERT INTO usage (minute, client, account, model) VALUES (60, 'c', 'a', 'm')", 0},
         {"INSERT INTO request (at_ms, request_id) VALUES (1, 'r')", 0},
         {"INSERT INTO event (at_ms, kind, who, what) VALUES (1, 'info', 'x', 'y')", 0},

@@ -1,0 +1,281 @@
+/* A hash table with chains, a list from the oldest to the newest, and counters by account that are
+ * read without the lock.
+ *
+ * A lock breaks the rule that threads share nothing that changes. A letter to each worker would not
+ * do: the client gets the upload's address and may be at another worker before the letter is. */
+#include "exchange/pins.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/mem.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define BUCKETS 8192u
+#define COUNTERS 256u /* some share one: a look too many */
+#define YOUNG_MS 5000u
+
+struct entry {
+    struct entry *next;
+    struct list age;
+    uint64_t hash, made_ms;
+    int64_t pool_id, account_id, expires_at;
+    uint64_t
+        stored_in; /* the sweep before or in which it was known to be in the store; 0: not yet */
+    bool is_seen;
+    struct slice name, domain; /* behind us */
+};
+
+struct pins {
+    pthread_mutex_t lock;
+    struct list oldest;
+    size_t count;
+    uint64_t sweep; /* from 1 */
+    atomic_int all, by_account[COUNTERS], by_pool[COUNTERS];
+    struct entry *buckets[BUCKETS];
+};
+
+enum err pins_create(struct pins **ret)
+{
+    struct pins *p = mem_calloc(1, sizeof *p);
+    if (!p)
+        return ERR_NOMEM;
+    CHECK(pthread_mutex_init(&p->lock, NULL) == 0);
+    list_init(&p->oldest);
+    p->sweep = 1;
+    *ret = p;
+    return ERR_OK;
+}
+
+static size_t counter_of(int64_t id)
+{
+    return (size_t)((uint64_t)id % COUNTERS);
+}
+
+/* A relaxed store is enough: the lock is held, and readers want no more than a hint. */
+static void count(struct pins *p, const struct entry *e, int by)
+{
+    p->count += (size_t)by;
+    atomic_fetch_add_explicit(&p->all, by, memory_order_relaxed);
+    atomic_fetch_add_explicit(&p->by_account[counter_of(e->account_id)], by, memory_order_relaxed);
+    atomic_fetch_add_explicit(&p->by_pool[counter_of(e->pool_id)], by, memory_order_relaxed);
+}
+
+static void unlink_entry(struct pins *p, struct entry **at)
+{
+    struct entry *e = *at;
+    CHECK(e);
+    *at = e->next;
+    list_remove(&e->age);
+    count(p, e, -1);
+    mem_free(e);
+}
+
+void pins_destroy(struct pins *p)
+{
+    if (!p)
+        return;
+    for (size_t i = 0; i < BUCKETS; i++)
+        while (p->buckets[i])
+            unlink_entry(p, &p->buckets[i]);
+    pthread_mutex_destroy(&p->lock);
+    mem_free(p);
+}
+
+/* FNV-1a; names are the provider's, and there are PINS_MAX at most. */
+static uint64_t hash_of(struct slice name)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < name.n; i++)
+        h = (h ^ (unsigned char)name.p[i]) * 0x100000001b3u;
+    return h ^ h >> 29;
+}
+
+static struct entry **find(struct pins *p, uint64_t hash, int64_t pool_id, struct slice name)
+{
+    struct entry **at = &p->buckets[hash % BUCKETS];
+    while (*at &&
+           ((*at)->hash != hash || (*at)->pool_id != pool_id || !slice_eq((*at)->name, name)))
+        at = &(*at)->next;
+    return at;
+}
+
+static bool is_known_elsewhere(const struct pins *p, uint64_t hash, struct slice name,
+                               int64_t now_s)
+{
+    for (const struct entry *e = p->buckets[hash % BUCKETS]; e; e = e->next)
+        if (e->hash == hash && e->expires_at > now_s && slice_eq(e->name, name))
+            return true;
+    return false;
+}
+
+enum pin_status pins_find(struct pins *p, int64_t pool_id, struct slice name, int64_t now_s,
+                          struct pin *ret)
+{
+    uint64_t hash = hash_of(name);
+    enum pin_status status = PIN_UNKNOWN;
+    pthread_mutex_lock(&p->lock);
+    const struct entry *e = *find(p, hash, pool_id, name);
+    if (e && e->expires_at > now_s) {
+        status = PIN_OURS;
+        ret->pool_id = pool_id;
+        ret->account_id = e->account_id;
+        ret->expires_at = e->expires_at;
+        CHECK(slice_copy(e->name, ret->name, sizeof ret->name) &&
+              slice_copy(e->domain, ret->domain, sizeof ret->domain));
+    } else if (is_known_elsewhere(p, hash, name, now_s)) {
+        status = PIN_FOREIGN;
+    }
+    pthread_mutex_unlock(&p->lock);
+    return status;
+}
+
+static struct entry *make_entry(const struct pin *pin)
+{
+    struct slice name = slice_of(pin->name), domain = slice_of(pin->domain);
+    struct entry *e = mem_calloc(1, sizeof *e + name.n + domain.n + 1);
+    if (!e)
+        return NULL;
+    char *text = (char *)(e + 1);
+    memcpy(text, name.p, name.n);
+    memcpy(text + name.n, domain.p, domain.n);
+    e->name = slice_make(text, name.n);
+    e->domain = slice_make(text + name.n, domain.n);
+    e->hash = hash_of(name);
+    e->made_ms = clock_mono_ms();
+    e->pool_id = pin->pool_id;
+    e->account_id = pin->account_id;
+    e->expires_at = pin->expires_at;
+    return e;
+}
+
+static void add(struct pins *p, struct entry *e)
+{
+    if (p->count == PINS_MAX) {
+        const struct entry *old = container_of(p->oldest.next, struct entry, age);
+        unlink_entry(p, find(p, old->hash, old->pool_id, old->name));
+    }
+    struct entry **first = &p->buckets[e->hash % BUCKETS];
+    e->next = *first;
+    *first = e;
+    list_add_last(&p->oldest, &e->age);
+    count(p, e, 1);
+}
+
+bool pins_put(struct pins *p, const struct pin *pin, bool replaces)
+{
+    struct entry *e = make_entry(pin);
+    if (!e)
+        return false;
+    pthread_mutex_lock(&p->lock);
+    struct entry **old = find(p, e->hash, e->pool_id, e->name);
+    bool is_free = !*old || (*old)->expires_at <= clock_wall_s();
+    bool takes = replaces || is_free;
+    if (takes) {
+        if (*old)
+            unlink_entry(p, old);
+        add(p, e);
+    }
+    pthread_mutex_unlock(&p->lock);
+    if (!takes)
+        mem_free(e);
+    return takes;
+}
+
+bool pins_drop(struct pins *p, int64_t pool_id, struct slice name)
+{
+    pthread_mutex_lock(&p->lock);
+    struct entry **at = find(p, hash_of(name), pool_id, name);
+    bool was_there = *at != NULL;
+    if (was_there)
+        unlink_entry(p, at);
+    pthread_mutex_unlock(&p->lock);
+    return was_there;
+}
+
+size_t pins_count(const struct pins *p)
+{
+    return (size_t)atomic_load_explicit(&p->all, memory_order_relaxed);
+}
+
+bool pins_concern(const struct pins *p, const struct snapshot *s, const struct snap_pool *pool)
+{
+    if (pins_count(p) == 0)
+        return false;
+    if (atomic_load_explicit(&p->by_pool[counter_of(pool->id)], memory_order_relaxed))
+        return true;
+    for (size_t i = 0; i < pool->member_count; i++) {
+        int64_t id = s->accounts[pool->members[i].account].id;
+        if (atomic_load_explicit(&p->by_account[counter_of(id)], memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+const struct snap_account *pins_account(const struct snapshot *s, int64_t id)
+{
+    for (size_t i = 0; i < s->account_count; i++)
+        if (s->accounts[i].id == id)
+            return &s->accounts[i];
+    return NULL;
+}
+
+/* ---- the store ---- */
+
+void pins_sweep_begin(struct pins *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->sweep++;
+    for (struct list *l = p->oldest.next; l != &p->oldest; l = l->next)
+        container_of(l, struct entry, age)->is_seen = false;
+    pthread_mutex_unlock(&p->lock);
+}
+
+void pins_stored(struct pins *p, const struct pin *pin)
+{
+    struct entry *e = make_entry(pin);
+    if (!e)
+        return;
+    e->is_seen = true;
+    pthread_mutex_lock(&p->lock);
+    e->stored_in = p->sweep;
+    struct entry **at = find(p, e->hash, e->pool_id, e->name);
+    if (*at)
+        unlink_entry(p, at);
+    add(p, e);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void pins_written(struct pins *p, int64_t pool_id, struct slice name)
+{
+    pthread_mutex_lock(&p->lock);
+    struct entry *e = *find(p, hash_of(name), pool_id, name);
+    if (e)
+        e->stored_in = p->sweep;
+    pthread_mutex_unlock(&p->lock);
+}
+
+uint64_t pins_sweep(struct pins *p, const struct snapshot *s, uint64_t now_ms)
+{
+    uint64_t again_ms = 0;
+    struct list *next;
+    pthread_mutex_lock(&p->lock);
+    for (struct list *l = p->oldest.next; l != &p->oldest; l = next) {
+        struct entry *e = container_of(l, struct entry, age);
+        next = l->next;
+        if (e->is_seen)
+            continue;
+        if (e->expires_at > clock_wall_s() && !pins_account(s, e->account_id))
+            continue;
+        bool was_stored = e->stored_in && e->stored_in < p->sweep;
+        if (!was_stored && now_ms < e->made_ms + YOUNG_MS) {
+            again_ms = now_ms + YOUNG_MS;
+            continue;
+        }
+        unlink_entry(p, find(p, e->hash, e->pool_id, e->name));
+    }
+    pthread_mutex_unlock(&p->lock);
+    return again_ms;
+}

@@ -248,6 +248,31 @@ static void drop_underscores(struct head *h)
     h->count = kept;
 }
 
+/* HTTP/2 has no reasons, and some clients of HTTP/1 see no status without one. */
+static struct slice reason_of(uint64_t status)
+{
+    static const struct {
+        uint64_t status;
+        struct slice reason;
+    } reasons[] = {{200, {"OK", 2}},
+                   {201, {"Created", 7}},
+                   {202, {"Accepted", 8}},
+                   {204, {"No Content", 10}},
+                   {206, {"Partial Content", 15}},
+                   {304, {"Not Modified", 12}},
+                   {400, {"Bad Request", 11}},
+                   {401, {"Unauthorized", 12}},
+                   {403, {"Forbidden", 9}},
+                   {404, {"Not Found", 9}},
+                   {429, {"Too Many Requests", 17}},
+                   {500, {"Internal Server Error", 21}},
+                   {503, {"Service Unavailable", 19}}};
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (reasons[i].status == status)
+            return reasons[i].reason;
+    return SLICE("Status");
+}
+
 bool h2_answer_head(struct h2_gather *g, bool end, struct head *ret, struct fault *fault)
 {
     uint64_t status;
@@ -256,7 +281,7 @@ bool h2_answer_head(struct h2_gather *g, bool end, struct head *ret, struct faul
     if (g->status.n != 3 || !slice_to_u64(g->status, &status) || status < 100 || status > 599)
         return refuse(fault, 502, "status");
     struct head h = {.status = (int)status,
-                     .reason = SLICE(""),
+                     .reason = reason_of(status),
                      .minor = 1,
                      .keep_alive = true,
                      .body = BODY_CHUNKED,

@@ -114,11 +114,12 @@ static void leave_idle(struct conn *c)
 static void let_go(struct conn *c, bool clean)
 {
     struct link *l = c->pump.link;
-    c->pump.link = NULL;
-    if (l && c->is_h2 && link_queued(l))
+    if (l && c->is_h2 && link_queued(l)) {
+        c->pump.link = NULL; /* it outlives us */
         link_finish(l, true);
-    else if (l)
+    } else if (l) {
         link_destroy(l, clean);
+    }
 }
 
 static void destroy(struct conn *c, bool clean)

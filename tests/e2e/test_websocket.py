@@ -26,7 +26,7 @@ class LiveCase(LabCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.lab = Lab(accounts=2)
+        cls.lab = Lab(accounts=4)
 
     def open(self, host=VERTEX, path=VERTEX_LIVE, headers=BEARER, tunnel=None, **how):
         kind = websocket.Stream if self.H2 else websocket.WebSocket

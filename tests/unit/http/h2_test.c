@@ -55,9 +55,10 @@ static struct talk *talk_new(struct end *e, struct stream *st)
 
 static void log_head(struct talk *t, const struct head *h)
 {
-    if (h->status)
+    if (h->status) {
         sbuf_addf(&t->log, "%d", h->status);
-    else
+        assert_true(h->reason.n > 0); /* HTTP/1 wants one */
+    } else
         sbuf_addf(&t->log, "%.*s %.*s %.*s %.*s", (int)h->method.n, h->method.p, (int)h->scheme.n,
                   h->scheme.p, (int)h->authority.n, h->authority.p, (int)h->path.n, h->path.p);
     for (uint32_t i = 0; i < h->count; i++)

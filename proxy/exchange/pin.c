@@ -188,7 +188,10 @@ struct objection pin_begin(struct exchange *x)
     struct objection none = {.reason = NULL};
     if (!x->svc->pins || (x->api != API_GEMINI && x->api != API_VERTEX))
         return none;
-    bool by_path = x->match.is_sticky || x->match.is_tuned, by_body = body_matters(x);
+    bool by_path = x->match.is_sticky || x->match.is_tuned;
+    if (!by_path && pins_count(x->svc->pins) == 0)
+        return none; /* as nearly all */
+    bool by_body = body_matters(x);
     if (!by_path && !by_body)
         return none;
     struct pinning *g = x->pinning = mem_calloc(1, sizeof *g);
@@ -284,8 +287,6 @@ static enum err rewrite_body(struct exchange *x)
 struct objection pin_settle(struct exchange *x)
 {
     struct pinning *g = x->pinning;
-    if (!g)
-        return (struct objection){.reason = NULL};
     reader_stop(&g->reader);
     g->wants_body = false;
     struct objection o = judge_names(x);

@@ -239,7 +239,7 @@ static enum pick_status pick(struct exchange *x, struct pick_result *ret)
         .excluded_count = x->excluded_count,
         .sticky = x->match.is_sticky ? (uint64_t)x->client->id : 0,
         .forbid_location_change = x->match.location.n == 0,
-        .only = pin_account(x),
+        .only = x->pinning ? pin_account(x) : 0,
     };
     enum pick_status s = pick_account(&q, x->svc->health, x->svc->rng, clock_wall_ms(), ret);
     if (s == PICK_OK && q.only)
@@ -600,7 +600,7 @@ static bool body_told(struct exchange *x, const void *p, size_t n, bool end)
             model_scan_end(&x->scan);
         told = x->scan.state != MODEL_MORE;
     }
-    if (pin_wants_body(x) && pin_body(x, p, n) && !end)
+    if (x->pinning && pin_wants_body(x) && pin_body(x, p, n) && !end)
         told = false;
     return told || !x->is_replayable;
 }
@@ -997,7 +997,9 @@ static void on_deadline(struct deadline *d)
 static void model_known(struct exchange *x)
 {
     bool in_body = x->scan.state == MODEL_FOUND; /* one in the path was looked at with the head */
-    struct objection o = pin_settle(x);
+    struct objection o = {.reason = NULL};
+    if (x->pinning)
+        o = pin_settle(x);
     if (in_body)
         x->model = route_model_bare(slice_make(x->scan.name, x->scan.name_n));
     if (in_body && auth_leaks(x->model, x->placeholder))

@@ -212,8 +212,8 @@ struct objection pin_begin(struct exchange *x);
 bool pin_wants_body(const struct exchange *x);
 /** Its next bytes. False: the rest need not be waited for. */
 bool pin_body(struct exchange *x, const void *p, size_t n);
-/** What was seen of the body is all: may it be served, and where? Puts the account's project into
- * the body, which is held. */
+/** With x->pinning: what was seen of the body is all: may it be served, and where? Puts the
+ * account's project into the body, which is held. */
 struct objection pin_settle(struct exchange *x);
 /** The account that must serve; 0: any. */
 int64_t pin_account(const struct exchange *x);

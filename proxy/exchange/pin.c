@@ -148,13 +148,20 @@ static struct objection judge_names(const struct exchange *x)
     return (struct objection){.reason = NULL};
 }
 
+/* A gRPC client may wait for the answer's head before it sends its first message. */
+static bool is_grpc(const struct head *h)
+{
+    const struct field *f = head_get(h, FIELD_CONTENT_TYPE);
+    return f && slice_istarts(f->value, SLICE("application/grpc"));
+}
+
 /* May the body name something, and does an account that could be chosen hold anything? */
 static bool body_matters(const struct exchange *x)
 {
     bool is_sent =
         slice_eq(x->base.method, SLICE("POST")) || slice_eq(x->base.method, SLICE("PATCH"));
     return is_sent && x->base.body != BODY_NONE && !x->request_ended && !x->base.is_websocket &&
-           !x->match.is_rpc && !slice_starts(x->base.path, SLICE("/upload/")) &&
+           !slice_starts(x->base.path, SLICE("/upload/")) && !is_grpc(&x->base) &&
            pins_concern(x->svc->pins, x->snap, &x->snap->pools[x->client->pool]);
 }
 
@@ -188,7 +195,10 @@ struct objection pin_begin(struct exchange *x)
     struct objection none = {.reason = NULL};
     if (!x->svc->pins || (x->api != API_GEMINI && x->api != API_VERTEX))
         return none;
-    bool by_path = x->match.is_sticky || x->match.is_tuned, by_body = body_matters(x);
+    bool by_path = x->match.is_sticky || x->match.is_tuned;
+    if (!by_path && pins_count(x->svc->pins) == 0)
+        return none; /* as nearly all */
+    bool by_body = body_matters(x);
     if (!by_path && !by_body)
         return none;
     struct pinning *g = x->pinning = mem_calloc(1, sizeof *g);
@@ -284,8 +294,6 @@ static enum err rewrite_body(struct exchange *x)
 struct objection pin_settle(struct exchange *x)
 {
     struct pinning *g = x->pinning;
-    if (!g)
-        return (struct objection){.reason = NULL};
     reader_stop(&g->reader);
     g->wants_body = false;
     struct objection o = judge_names(x);
@@ -354,13 +362,16 @@ static bool is_upload_address(const struct field *f)
 static enum err take_address(struct exchange *x, struct field *f)
 {
     char buf[RESOURCE_MAX];
-    struct authority a;
-    struct slice rest = slice_sub(f->value, 8, f->value.n);
-    size_t path_at = slice_find(rest, '/', 0);
-    if (!slice_istarts(f->value, SLICE("https://")) ||
-        authority_parse(slice_sub(rest, 0, path_at), 443, &a) != ERR_OK)
-        return ERR_PROTOCOL;
-    struct slice path = slice_sub(rest, path_at, rest.n);
+    struct authority a = x->info.authority;
+    struct slice path = f->value;
+    if (!slice_starts(path, SLICE("/")) || slice_starts(path, SLICE("//"))) {
+        struct slice rest = slice_sub(f->value, 8, f->value.n);
+        size_t path_at = slice_find(rest, '/', 0);
+        if (!slice_istarts(f->value, SLICE("https://")) ||
+            authority_parse(slice_sub(rest, 0, path_at), 443, &a) != ERR_OK)
+            return ERR_PROTOCOL;
+        path = slice_sub(rest, path_at, rest.n);
+    }
     struct slice id = resource_upload_id(slice_sub(path, slice_find(path, '?', 0) + 1, path.n));
     if (id.n == 0)
         return ERR_PROTOCOL;

@@ -201,7 +201,7 @@ static bool closes(struct pin_scan *s, bool is_object)
 
 static bool plain_byte(struct pin_scan *s, char c)
 {
-    if (s->depth == 0 && !strchr(" \t\r\n{[", c))
+    if (s->depth == 0 && (!c || !strchr(" \t\r\n{[", c)))
         return false; /* a text that is no object or list names nothing */
     switch (c) {
     case '"':

@@ -188,6 +188,23 @@ class Uploads(PinCase):
                 self.ok(self.piece(path, b"one", 0, "upload, finalize", TEAM[1]))
                 self.only(path.partition("?")[2])
 
+    def test_an_address_without_a_host(self):
+        raw = f"HTTP/1.1 200 OK\r\nLocation: {UPLOAD}?upload_id=relative\r\nContent-Length: 0\r\n\r\n".encode()
+        self.cloud.fail("raw", host=GEMINI, path="/upload/*", data=base64.b64encode(raw).decode(), times=1)
+        self.assertEqual(self.ask(UPLOAD + "?uploadType=resumable", b"{}").one("location"), UPLOAD + "?upload_id=relative")
+        account = self.cloud.log(GEMINI)[-1]["account"]
+        for token in TEAM:  # the fake knows of no such upload, but its owner is asked
+            self.assertStatus(self.piece(f"{UPLOAD}?upload_id=relative", b"x", 0, token=token), 403)
+            self.assertEqual(self.cloud.log(GEMINI)[-1]["account"], account)
+
+    def test_a_grpc_stream_is_not_waited_for(self):
+        self.upload()
+        grpc = "/v1beta/models/m:streamGenerateContent"
+        with contextlib.closing(self.lab.tunnel(GEMINI, h2=True)) as tunnel:
+            x = tunnel.open("POST", grpc, [("x-goog-api-key", ALICE), ("content-type", "application/grpc"), ("te", "trailers")], end=False)
+            self.assertTrue(until(lambda: [r for r in self.cloud.log(GEMINI) if r["target"] == grpc]), "nothing is sent before the first message")
+            tunnel.cancel(x)
+
     def test_the_older_protocol_with_location(self):
         for number in range(6):
             response = self.ask(UPLOAD + "?uploadType=resumable", b"{}", TEAM[number])
@@ -225,6 +242,7 @@ class UploadsH2(Uploads):
     H2 = True
 
     test_an_address_that_is_not_intercepted_is_refused = None  # raw answers are HTTP/1's
+    test_an_address_without_a_host = None
 
 
 class Files(PinCase):

@@ -104,6 +104,7 @@ static void bodies_use_what_was_made(void **state)
     reads(k, "{\"fileUri\":\"" FILE_URL "a\\u00e4\"}", ""); /* no id */
     reads(k, "{\"thisKeyIsLongerThanAnyOfOurs\":1,\"fileUri\":\"" FILE_URL "a\"}", "files/a");
     reads(k, "{\"a\":[1,2}", "");
+    reads(k, "\x05{\"fileUri\":\"files/no\"}", "");
     reads(k, "{}{\"fileUri\":\"" FILE_URL "no\"}", "");
 }
 

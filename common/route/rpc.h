@@ -43,7 +43,7 @@ struct rpc_scan {
 
 void rpc_scan_init(struct rpc_scan *r);
 /** Eats N bytes; returns the state. What is behind the message is not looked at. */
-enum rpc_state rpc_scan_feed(struct rpc_scan *r, const void *p, size_t n);
+enum rpc_state rpc_scan_feed(struct rpc_scan *r, const void *bytes, size_t n);
 /** The whole frame's length; after RPC_WHOLE. */
 size_t rpc_scan_size(const struct rpc_scan *r);
 /** Adds to OUT the frame at FROM, rpc_scan_size() bytes, with PROJECT in the place of every project

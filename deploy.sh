@@ -60,7 +60,7 @@ packages_for() { # build | run | demo | test | fuzz | bench
   build) echo "$build" ;;
   run) echo "$build $run" ;;
   demo) echo "$build $run python3-cryptography" ;;
-  test) echo "$build $run python3-cryptography python3-h2 python3-google-auth libcmocka-dev clang clang-format clang-tidy cppcheck
+  test) echo "$build $run python3-cryptography python3-h2 python3-hpack python3-google-auth libcmocka-dev clang clang-format clang-tidy cppcheck
     shellcheck mandoc sqlite3 git zsh fish nghttp2-client procps valgrind binutils libhttp-parser-dev
     wget python3-requests python3-httpx python3-aiohttp python3-grpcio $(node_packages)" ;;
   fuzz) echo "$build $run python3-cryptography clang llvm libhttp-parser-dev" ;;

@@ -1,6 +1,7 @@
 """HTTP/2 towards clients, towards providers, both and neither: the same story."""
 import contextlib
 import json
+import signal
 import threading
 import time
 import unittest
@@ -9,7 +10,7 @@ import answers
 import client
 import client2
 import h2.errors
-from harness import (ALICE, BODY, CLAUDE, CLAUDE_BODY, BOB, GEMINI, GENERATE, STREAM, VERTEX, Lab, LabCase, query_key, until)
+from harness import (ALICE, BODY, CLAUDE, CLAUDE_BODY, BOB, GEMINI, GENERATE, STREAM, VERTEX, Lab, LabCase, built_with, query_key, until)
 
 BEARER = [("authorization", "Bearer " + ALICE)]
 WANTED = answers.expected("gemini", "gemini-2.5-pro", BODY)
@@ -221,6 +222,61 @@ class Streams(H2Case):
         for t in threads:
             t.join()
         self.assertEqual(bad, [])
+
+
+class Stalled(H2Case):
+    """A hundred streams of one connection that nobody reads: what is held is bounded by their windows."""
+
+    WINDOW, COUNT = 128 * 1024, 100
+    UPLOADS, SIZE = 100, 2 * MB  # more than the kernels take
+    CONNECTION = 0  # what each stream's own connection to the provider costs
+    LAB = {"accounts": 4, "quarantine_mb": 4, "conf": {"retry": {"replay_bytes": 65536, "replay_total_bytes": 1 << 20}}}
+
+    def held(self, tunnel, before):
+        """What the daemon holds when nothing moves any more."""
+        tunnel.sock.settimeout(1)
+        with contextlib.suppress(TimeoutError):
+            while tunnel.pump():
+                pass
+        tunnel.sock.settimeout(60)
+        return self.lab.rss() - before
+
+    def bound(self):
+        plain = self.COUNT * (self.WINDOW + self.CONNECTION) + 8 * MB
+        return 2 * plain if built_with("libasan") or built_with("libtsan") else plain
+
+    def test_answers_that_are_not_read(self):
+        self.assertStatus(self.ask(), 200)
+        with contextlib.closing(self.tunnel(timeout=60)) as tunnel:
+            before = self.lab.rss()
+            xs = [tunnel.open("POST", GENERATE, BEARER, sized(8 * MB), hold=True) for _ in range(self.COUNT)]
+            self.assertLess(self.held(tunnel, before), self.bound())
+            self.assertEqual({x.status for x in xs}, {200})
+            self.assertLess(max(len(x.body) for x in xs), 70000)
+            self.assertStatus(self.ask(), 200)
+            for x in xs[::10]:  # they have lost nothing
+                tunnel.release(x)
+                self.assertEqual(tunnel.result(x).body, answers.expected("gemini", "gemini-2.5-pro", sized(8 * MB)))
+
+    def test_requests_that_are_not_read(self):
+        self.assertStatus(self.ask(), 200)
+        self.cloud.fail("stall-on-head", host=VERTEX, times=self.UPLOADS)
+        with contextlib.closing(self.tunnel(timeout=60)) as tunnel:
+            before = self.lab.rss()
+            xs = [tunnel.open("POST", GENERATE, BEARER, b"x" * self.SIZE) for _ in range(self.UPLOADS)]
+            self.assertLess(self.held(tunnel, before), self.bound())
+            self.assertGreater(sum(bool(x.pending) for x in xs), self.UPLOADS // 2)
+            self.assertEqual({x.status for x in xs}, {None})
+        self.cloud.heal()
+        self.lab.signal(signal.SIGHUP)  # the fake's connection stays deaf: another one
+        time.sleep(0.3)
+        self.assertStatus(self.ask(), 200)
+
+
+class StalledByHttp1(Stalled):
+    FRONT, BACK = True, False
+    UPLOADS, SIZE = 30, 8 * MB
+    CONNECTION = 96 * 1024
 
 
 class Refused(H2Case):

@@ -366,8 +366,8 @@ class Settings(UpstreamCase):
                 self.start({5: most})
                 self.crowd(3, b'{"a":"' + b"x" * 500000 + b'"}')
 
-    def test_no_header_list(self):
-        self.start({6: 0})
+    def test_a_short_header_list(self):
+        self.start({6: 8192})
         self.crowd(3)
 
 

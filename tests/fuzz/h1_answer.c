@@ -2,19 +2,53 @@
 /* drives: proxy/http/h1_parse.c proxy/http/h1.c */
 /* dict: http */
 /* The first byte seeds how the answer that follows is cut, what was asked and how it ends: the same
- * events whole and cut, on_close once, and a connection that saw anything odd is not used again. */
+ * events whole and cut, on_close once, and a connection that saw anything odd is not used again. A
+ * run of 28 '@' stands for the right answer to the key of a WebSocket that came without one. */
 #include "../unit/http/wire.h"
+#include "http/ws_key.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void hear(struct wire *w, const uint8_t *data, size_t size, unsigned how, bool whole)
+#define BLANK "@@@@@@@@@@@@@@@@@@@@@@@@@@@@"
+
+/* A WebSocket without a key of its own: the provider's answer to ours, filled in. */
+static void ask_extended(struct wire *w, char *answer, size_t size)
 {
+    struct head h = {.method = SLICE("GET"),
+                     .path = SLICE("/"),
+                     .authority = SLICE("h"),
+                     .is_websocket = true,
+                     .is_extended_connect = true};
+    struct slice name = SLICE("sec-websocket-key: ");
+    char accept[WS_ACCEPT_SIZE];
+    wire_ask_head(w, &h, false);
+    struct slice sent = sbuf_slice(&w->sent);
+    size_t at = slice_search(sent, name) + name.n;
+    CHECK(ws_accept_of(slice_sub(sent, at, at + WS_KEY_SIZE - 1), accept));
+    for (size_t i = 0; i + WS_ACCEPT_SIZE - 1 <= size; i++)
+        if (memcmp(answer + i, BLANK, WS_ACCEPT_SIZE - 1) == 0)
+            memcpy(answer + i, accept, WS_ACCEPT_SIZE - 1);
+}
+
+static void shut(struct outlet *o)
+{
+    (void)o;
+}
+
+static void hear(struct wire *w, const uint8_t *given, size_t size, unsigned how, bool whole)
+{
+    static char data[16384];
     unsigned seed = how;
+    memcpy(data, given, size);
     CHECK(wire_init(w, ROLE_CLIENT));
+    w->out.shut = shut;
     w->credit = how & 8;
     w->reset_on_head = (how & 0x30) == 0x30;
     if ((how & 0xc0) == 0xc0) {
-        wire_ask_websocket(w);
+        if (how & 1)
+            ask_extended(w, data, size);
+        else
+            wire_ask_websocket(w);
         CHECK(stream_send_body(w->st, "early", 5, false) == ERR_PROTOCOL);
     } else {
         wire_ask(w, how & 1 ? "HEAD" : "GET");
@@ -31,6 +65,8 @@ static void hear(struct wire *w, const uint8_t *data, size_t size, unsigned how,
         at += n;
     }
     CHECK((e == ERR_OK) == (w->s->fault.status == 0));
+    if ((how & 0xc1) == 0xc1 && w->st) /* after its 101 alone it may say its last */
+        (void)!stream_send_body(w->st, "last", 4, true);
     if (e == ERR_OK && how & 2)
         session_eof(w->s);
     else if (e == ERR_OK && how & 4)

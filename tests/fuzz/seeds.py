@@ -313,6 +313,11 @@ def inputs():
             for target, before in table.items() if given is not None else ():
                 for prefix in before:
                     yield target, prefix + given
+    switch = b"HTTP/1.1 101 ok\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+    accept = b"sec-websocket-accept: " + b"@" * 28 + b"\r\n"
+    for end in (b"\r\nframes", accept + b"\r\nframes", accept * 2 + b"\r\n", accept.replace(b"@", b"x") + b"\r\n"):
+        for how in (0xc1, 0xc3, 0xcd):
+            yield "h1_answer", bytes((how,)) + switch + end
     for target, several in PLAIN.items():
         for data in several:
             yield target, data

@@ -179,6 +179,8 @@ static void fail_with(struct exchange *x, enum reply what, const char *reason, i
     drop_held(x);
     touch(x, x->svc->conf->limits.idle_timeout);
     reply_error(x, what, reason, retry_after);
+    if (x->is_late)
+        touch(x, x->svc->conf->limits.header_timeout);
 }
 
 /* ---- attempts ---- */
@@ -611,6 +613,8 @@ static void front_body(struct stream *st, const void *p, size_t n, bool end)
     x->bytes_up += n;
     if (end)
         x->request_ended = true;
+    if (x->state == X_REPLY && x->is_late && end)
+        reply_late(x);
     if (x->state == X_REPLY || x->state == X_OVER || x->answer_ended)
         return;
     if (x->setup) {
@@ -980,7 +984,12 @@ static void on_deadline(struct deadline *d)
         break_off(x, "silence");
         break;
     case X_REPLY:
-        break_off(x, "silence");
+        if (x->is_late) {
+            touch(x, x->svc->conf->limits.idle_timeout);
+            reply_late(x);
+        } else {
+            break_off(x, "silence");
+        }
         break;
     case X_BEGIN:
     case X_TOKEN:

@@ -98,6 +98,9 @@ struct exchange {
     bool front_closed;
     int status;
     bool is_own_answer;
+    bool is_late; /* it waits for the request's end; then late_what and late_retry_s go */
+    int late_what;
+    int64_t late_retry_s;
     const char *reason;
     uint64_t bytes_up, bytes_down;
     uint64_t began_ms, first_byte_ms;
@@ -179,7 +182,11 @@ enum reply {
     REPLY_INTERNAL,
     REPLY_COUNT
 };
+/** Over HTTP/2 it waits for a short body's end (is_late): a client that has yet to send it may not
+ * read an answer whose stream is reset behind it. */
 void reply_error(struct exchange *x, enum reply what, const char *reason, int64_t retry_after);
+/** What waited goes. */
+void reply_late(struct exchange *x);
 /** An answer of our own that is no refusal in a provider's shape: BODY is JSON and no cache keeps
  * it. REASON is for the record, NULL fine. */
 void reply_json(struct exchange *x, int status, struct slice body, const char *reason);

@@ -297,10 +297,27 @@ void reply_json(struct exchange *x, int status, struct slice body, const char *r
     send_own(x, &h, body);
 }
 
+/* Such a body needs no window but the one that it has. */
+static bool awaits_body(const struct exchange *x)
+{
+    return x->front_is_h2 && !x->request_ended && x->base.body == BODY_LENGTH &&
+           x->base.content_length <= STREAM_WINDOW;
+}
+
 void reply_error(struct exchange *x, enum reply what, const char *reason, int64_t retry_after)
 {
     if (x->front_closed)
         return;
     begin_own(x, replies[what].status, reason);
-    send_reply(x, what, retry_after);
+    x->is_late = what != REPLY_CLIENT_TIMEOUT && awaits_body(x);
+    x->late_what = (int)what;
+    x->late_retry_s = retry_after;
+    if (!x->is_late)
+        send_reply(x, what, retry_after);
+}
+
+void reply_late(struct exchange *x)
+{
+    x->is_late = false;
+    send_reply(x, (enum reply)x->late_what, x->late_retry_s);
 }

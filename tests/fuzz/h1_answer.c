@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define BLANK "@@@@@@@@@@@@@@@@@@@@@@@@@@@@"
 
 /* A WebSocket without a key of its own: the provider's answer to ours, filled in. */
-static void ask_extended(struct wire *w, char *answer, size_t size)
+static void ask_extended(struct wire *w, char accept[WS_ACCEPT_SIZE])
 {
     struct head h = {.method = SLICE("GET"),
                      .path = SLICE("/"),
@@ -20,14 +20,17 @@ static void ask_extended(struct wire *w, char *answer, size_t size)
                      .is_websocket = true,
                      .is_extended_connect = true};
     struct slice name = SLICE("sec-websocket-key: ");
-    char accept[WS_ACCEPT_SIZE];
     wire_ask_head(w, &h, false);
     struct slice sent = sbuf_slice(&w->sent);
     size_t at = slice_search(sent, name) + name.n;
     CHECK(ws_accept_of(slice_sub(sent, at, at + WS_KEY_SIZE - 1), accept));
-    for (size_t i = 0; i + WS_ACCEPT_SIZE - 1 <= size; i++)
-        if (memcmp(answer + i, BLANK, WS_ACCEPT_SIZE - 1) == 0)
-            memcpy(answer + i, accept, WS_ACCEPT_SIZE - 1);
+}
+
+static void replace(char *p, size_t n, const char *what, const char *by)
+{
+    for (size_t i = 0; i + WS_ACCEPT_SIZE - 1 <= n; i++)
+        if (memcmp(p + i, what, WS_ACCEPT_SIZE - 1) == 0)
+            memcpy(p + i, by, WS_ACCEPT_SIZE - 1);
 }
 
 static void shut(struct outlet *o)
@@ -38,6 +41,7 @@ static void shut(struct outlet *o)
 static void hear(struct wire *w, const uint8_t *given, size_t size, unsigned how, bool whole)
 {
     static char data[16384];
+    char accept[WS_ACCEPT_SIZE] = BLANK;
     unsigned seed = how;
     memcpy(data, given, size);
     CHECK(wire_init(w, ROLE_CLIENT));
@@ -46,13 +50,14 @@ static void hear(struct wire *w, const uint8_t *given, size_t size, unsigned how
     w->reset_on_head = (how & 0x30) == 0x30;
     if ((how & 0xc0) == 0xc0) {
         if (how & 1)
-            ask_extended(w, data, size);
+            ask_extended(w, accept);
         else
             wire_ask_websocket(w);
         CHECK(stream_send_body(w->st, "early", 5, false) == ERR_PROTOCOL);
     } else {
         wire_ask(w, how & 1 ? "HEAD" : "GET");
     }
+    replace(data, size, BLANK, accept);
     enum err e = ERR_OK;
     for (size_t at = 0; at < size && e == ERR_OK;) {
         seed = seed * 1664525u + 1013904223u;
@@ -74,7 +79,8 @@ static void hear(struct wire *w, const uint8_t *given, size_t size, unsigned how
     bool idle = session_is_idle(w->s);
     CHECK(!idle || (e == ERR_OK && !w->st && w->why == WHY_DONE && w->request_over));
     sbuf_addf(&w->log, " | %d %d %s", e, (int)idle, e == ERR_OK ? "-" : w->s->fault.reason);
-    if (idle) { /* used again, it is as good as new */
+    replace(w->log.p, w->log.n, accept, BLANK); /* it is another one each time */
+    if (idle) {                                 /* used again, it is as good as new */
         int before = w->closes;
         w->reset_on_head = false;
         wire_ask(w, "GET");

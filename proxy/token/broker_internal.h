@@ -38,9 +38,9 @@ struct cell {
     int64_t id;
     char *name;
     struct facts facts;
-    struct token *token; /* the one in use */
-    struct token
-        *refused; /* the last one that an upstream refused: never taken from the store again */
+    struct token *token;   /* the one in use */
+    struct token *refused; /* the last one that an upstream refused: neither it nor one before it is
+                              taken from the store again */
     uint64_t quick_refusals;
     /* in the air */
     bool is_flying;    /* asked for, or in line for it */
@@ -102,7 +102,8 @@ void cells_destroy(struct broker *b);
 /** Reads the account's row into C's facts; *RET_CHANGED: they are not what they were. */
 enum err facts_load(struct cell *c, bool *ret_changed) NODISCARD;
 void facts_finish(struct facts *f);
-/** The stored token, when it is usable and not the refused one; NULL otherwise. One reference. */
+/** The stored token, when it is usable and newer than the refused one; NULL otherwise. One
+ * reference. */
 struct token *stored_token(struct cell *c);
 /** Signs and sends; the answer comes to mint_landed (or an aborted call to nobody). On failure *RET
  * says why. */

@@ -87,7 +87,8 @@ struct token *stored_token(struct cell *c)
     if (token_load(b->store, b->key, c->id, c->facts.scope, &bytes, &expires_at, NULL) != ERR_OK)
         return NULL;
     struct token *t = token_new(bytes, expires_at, expires_at - now, b->conf->oauth.early_refresh);
-    if (t && (!token_is_usable(t, now) || token_same(t, c->refused)))
+    /* The writer may be behind: what ends no later than the refused one is no successor of it. */
+    if (t && (!token_is_usable(t, now) || (c->refused && t->expires_at <= c->refused->expires_at)))
         token_unref(&t);
     return t;
 }

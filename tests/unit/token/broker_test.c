@@ -507,6 +507,24 @@ static void a_refused_token_is_not_used_again(void **state)
     worker_finish(&other);
 }
 
+/* The writer is behind: the store has the first token while the second is refused already. */
+static void the_one_before_it_is_not_used_again_either(void **state)
+{
+    stop_clock();
+    ask();
+    settle();
+    assert_int_equal(store_begin(store, NULL), ERR_OK);
+    for (int i = 0; i < 2; i++) {
+        clock_advance_fake(61 * 1000);
+        token_invalidate(w.cache, account, token_peek(w.cache, account));
+        assert_string_equal(ask().token, i ? "ya29.3...." : "ya29.2....");
+    }
+    store_rollback(store);
+    assert_int_equal(atomic_load(&ep.asked), 3);
+    settle();
+    assert_true(stored().has_token);
+}
+
 static void tokens_that_are_always_refused_are_not_minted_without_end(void **state)
 {
     stop_clock();
@@ -885,6 +903,7 @@ int main(void)
         T(a_failing_renewal_leaves_the_token_in_use),
         T(a_short_life_is_no_reason_to_chase),
         T(a_refused_token_is_not_used_again),
+        T(the_one_before_it_is_not_used_again_either),
         T(tokens_that_are_always_refused_are_not_minted_without_end),
         T(tokens_that_served_are_replaced_without_a_growing_pause),
         T(each_failure_has_its_reason),

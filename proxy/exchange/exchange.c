@@ -1028,6 +1028,13 @@ static void no_websocket(struct exchange *x)
     x->base.is_websocket = false;
 }
 
+/* Whoever waits for our word before the body comes hears it. */
+static void ask_for_body(struct exchange *x)
+{
+    x->front->ops->send_continue(x->front);
+    x->base.expects_continue = false;
+}
+
 static void begin_swap(struct exchange *x, const struct head *h)
 {
     struct objection o = admit(x, h);
@@ -1048,7 +1055,7 @@ static void begin_swap(struct exchange *x, const struct head *h)
         fail_with(x, REPLY_INTERNAL, "memory", 1);
         return;
     }
-    x->front->ops->send_continue(x->front);
+    ask_for_body(x);
     if ((x->match.model_in_body || pin_wants_body(x)) && !x->request_ended) {
         exchange_goto(x, X_MODEL);
         touch(x, x->svc->conf->limits.idle_timeout);
@@ -1077,7 +1084,7 @@ static void relay(struct exchange *x)
         fail_with(x, REPLY_INTERNAL, "memory", 1);
         return;
     }
-    x->front->ops->send_continue(x->front);
+    ask_for_body(x);
     dial(x);
 }
 
@@ -1123,7 +1130,7 @@ static void begin_token_host(struct exchange *x, const struct head *h)
         relay_foreign(x);
         return;
     }
-    x->front->ops->send_continue(x->front);
+    ask_for_body(x);
     exchange_goto(x, X_GRANT);
     touch(x, x->svc->conf->limits.idle_timeout);
 }

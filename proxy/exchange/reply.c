@@ -300,8 +300,8 @@ void reply_json(struct exchange *x, int status, struct slice body, const char *r
 /* Such a body needs no window but the one that it has. */
 static bool awaits_body(const struct exchange *x)
 {
-    return x->front_is_h2 && !x->request_ended && x->base.body == BODY_LENGTH &&
-           x->base.content_length <= STREAM_WINDOW;
+    return x->front_is_h2 && !x->request_ended && !x->base.expects_continue &&
+           x->base.body == BODY_LENGTH && x->base.content_length <= STREAM_WINDOW;
 }
 
 void reply_error(struct exchange *x, enum reply what, const char *reason, int64_t retry_after)

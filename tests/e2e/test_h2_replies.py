@@ -13,10 +13,10 @@ class Replies(LabCase):
     def setUpClass(cls):
         cls.lab = Lab(accounts=1, cloud_args=("--h2",), conf={"limits": {"header_timeout": 2}})
 
-    def open(self, length, body=None, end=False):
+    def open(self, length, body=None, end=False, more=()):
         tunnel = self.lab.tunnel(h2=True)
         self.addCleanup(tunnel.close)
-        fields = [("authorization", "Bearer " + WRONG), ("content-type", "application/json")]
+        fields = [("authorization", "Bearer " + WRONG), ("content-type", "application/json"), *more]
         if length is not None:
             fields.append(("content-length", str(length)))
         return tunnel, tunnel.open("POST", GENERATE, fields, body, end=end)
@@ -50,6 +50,13 @@ class Replies(LabCase):
             tunnel.wait(x)
             self.assertLess(time.monotonic() - begin, 1.5)
             self.assertAnswered(x)
+
+    def test_nor_one_that_waits_for_our_word(self):
+        begin = time.monotonic()
+        tunnel, x = self.open(len(BODY), more=[("expect", "100-continue")])
+        tunnel.wait(x)
+        self.assertLess(time.monotonic() - begin, 1.5)
+        self.assertAnswered(x)
 
     def test_curl_shows_it(self):
         def ask(number):

@@ -104,13 +104,13 @@ bool pass_verify(struct slice text, const struct snapshot *s, const struct maste
     if (!pass_is_one(text) || !base64url_decode(slice_sub(text, PREFIX_SIZE, text.n), &b) ||
         b.n != RAW_SIZE)
         return false;
-    const struct snap_client *c = find_client(s, (int64_t)get_u64(raw));
+    const struct snap_client *c = find_client(s, (int64_t)get_u64(b.p));
     bool ok = c && slice_starts(text, prefixes[c->service]) &&
-              hash_of(k, c, (const unsigned char *)raw, hash) == ERR_OK &&
-              CRYPTO_memcmp(hash, raw + PLAIN_SIZE, HMAC_SIZE) == 0;
+              hash_of(k, c, (const unsigned char *)b.p, hash) == ERR_OK &&
+              CRYPTO_memcmp(hash, b.p + PLAIN_SIZE, HMAC_SIZE) == 0;
     if (ok) {
         *ret = c;
-        *ret_expires_at = (int64_t)get_u64(raw + 8);
+        *ret_expires_at = (int64_t)get_u64(b.p + 8);
     }
     mem_wipe(hash, sizeof hash);
     mem_wipe(raw, sizeof raw);

@@ -219,9 +219,11 @@ class Balanced(LabCase):
             sock.sendall(b"PROXY ")
             began = time.monotonic()
             self.lab.stop()
-            self.assertLess(time.monotonic() - began, 5)
-            self.assertEqual(sock.recv(1), b"")
-        self.lab.start()
+            took = time.monotonic() - began
+            self.lab.start()
+            self.assertLess(took, 5)
+            with contextlib.suppress(ConnectionResetError):  # what it sent may lie unread
+                self.assertEqual(sock.recv(1), b"")
 
     def test_reload_changes_who_is_a_balancer(self):
         self.lab.sections["listen"]["proxy_protocol"] = ["127.0.0.4/32"]

@@ -254,6 +254,7 @@ enum assertion_fault assertion_judge(const struct assertion *a, enum assertion_u
 {
     enum assertion_fault fault = judge_header(a->header, key_id);
     if (fault == ASSERTION_OK)
-        fault = judge_signature(a, public_pem);
-    return fault == ASSERTION_OK ? judge_claims(a, use, now_s) : fault;
+        fault = judge_claims(a, use, now_s);
+    /* last, for it is dear: a stranger must have got all else right */
+    return fault == ASSERTION_OK ? judge_signature(a, public_pem) : fault;
 }

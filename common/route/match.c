@@ -203,10 +203,16 @@ static bool match_vertex_rpc(const struct segments *s, struct slice method, stru
     return match_rpc(s, method, served, m);
 }
 
+/* Not BidiGenerateContent, whose model is not where a scan of the outermost fields finds it: the
+ * Live API is a WebSocket. */
 static bool match_gemini_rpc(const struct segments *s, struct slice method, struct route_match *m)
 {
     static const struct rpc served[] = {
-        {"google.ai.generativelanguage.v1*.GenerativeService", "*"},
+        {"google.ai.generativelanguage.v1*.GenerativeService", "GenerateContent"},
+        {"google.ai.generativelanguage.v1*.GenerativeService", "StreamGenerateContent"},
+        {"google.ai.generativelanguage.v1*.GenerativeService", "CountTokens"},
+        {"google.ai.generativelanguage.v1*.GenerativeService", "*EmbedContent*"},
+        {"google.ai.generativelanguage.v1*.GenerativeService", "GenerateAnswer"},
         {"google.ai.generativelanguage.v1*.PredictionService", "Predict"},
         {NULL, NULL}};
     return match_rpc(s, method, served, m);

@@ -58,6 +58,13 @@ static bool is_visible(struct slice text)
     return true;
 }
 
+/* Where a served method has its model: GenerateContent of Vertex 5, CountTokens 3, all else 1. A
+ * name in a field that the provider does not know is no claim. */
+static bool is_model_field(unsigned number)
+{
+    return number == 1 || number == 3 || number == 5;
+}
+
 /* A field's bytes: a name? */
 static void take_text(struct rpc_scan *r)
 {
@@ -65,12 +72,13 @@ static void take_text(struct rpc_scan *r)
     struct slice text = slice_make(r->text, r->text_n), projects = SLICE("projects/");
     if (!is_visible(text))
         return;
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+    bool may_be_model = is_model_field(r->field);
+    for (size_t i = 0; may_be_model && i < ARRAY_LEN(kinds); i++) {
         size_t at = slice_search(text, kinds[i]);
         if (at < text.n)
             take_model(r, slice_sub(text, at + kinds[i].n, text.n));
     }
-    if (slice_starts(text, SLICE("models/")))
+    if (may_be_model && slice_starts(text, SLICE("models/")))
         take_model(r, slice_sub(text, 7, text.n));
     if (!slice_starts(text, projects))
         return;
@@ -95,6 +103,7 @@ static void begin_value(struct rpc_scan *r)
         give_up(r);
         return;
     }
+    r->field = (unsigned char)(r->number >> 3 < 16 ? r->number >> 3 : 0);
     r->left = fixed[type];
     r->length_at = r->at;
     next(r, type == 0 ? STEP_NUMBER : type == 2 ? STEP_LENGTH : STEP_SKIP);

@@ -28,6 +28,7 @@ struct rpc_scan {
     enum rpc_state state;
     unsigned char step;     /* what the next byte is */
     unsigned char shift;    /* of the number that is read */
+    unsigned char field;    /* its number, if that is below 16; else 0 */
     uint64_t number;        /* read so far */
     uint32_t size;          /* of the message */
     size_t at, end;         /* bytes fed; where the message ends */

@@ -1,5 +1,6 @@
 /* Proxy-Authorization: Basic, for policy.proxy_auth. */
 #include "auth/find.h"
+#include "auth/pass.h"
 #include "base/mem.h"
 
 #define PAIR_MAX (2 * PLACEHOLDER_MAX)
@@ -44,7 +45,7 @@ static bool decode(struct slice s, char *buf, size_t size, size_t *ret_n)
 }
 
 enum err auth_basic(struct slice value, const struct snapshot *s, const struct master_key *k,
-                    int64_t now_s, const struct snap_client **ret)
+                    int64_t now_s, const struct snap_client **ret, bool *ret_is_lasting)
 {
     char pair[PAIR_MAX];
     size_t n;
@@ -61,6 +62,8 @@ enum err auth_basic(struct slice value, const struct snapshot *s, const struct m
     if (placeholder.n == 0)
         placeholder = slice_sub(text, 0, colon);
     const struct snap_client *c = auth_verify(placeholder, s, k, now_s, &reason, &status);
+    if (ret_is_lasting)
+        *ret_is_lasting = placeholder.n <= PLACEHOLDER_MAX && !pass_is_one(placeholder);
     mem_wipe(pair, sizeof pair);
     if (c)
         *ret = c;

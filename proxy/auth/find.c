@@ -238,6 +238,7 @@ void auth_find(const struct head *h, const struct snapshot *s, const struct mast
     ret->client = NULL;
     ret->known = NULL;
     ret->placeholder = SLICE("");
+    ret->is_pass = ret->is_signed = false;
     look(&f, h);
     if (f.has_several || !f.has_one) {
         ret->reason = f.has_several ? "several" : "none";
@@ -246,6 +247,8 @@ void auth_find(const struct head *h, const struct snapshot *s, const struct mast
     }
     ret->client =
         verify(ret->placeholder, s, k, memo, now_s, &ret->known, &ret->reason, &ret->status);
+    ret->is_pass = pass_is_one(ret->placeholder);
+    ret->is_signed = ret->placeholder.n > PLACEHOLDER_MAX;
     ret->placeholder = virtual_tail(ret->placeholder);
 }
 
@@ -265,6 +268,38 @@ static bool is_known(struct slice text, const struct snapshot *s, const struct m
     int status;
     (void)auth_verify(text, s, k, 0, &reason, &status);
     return status != 401;
+}
+
+#define WORDS_MAX 64u
+
+static bool holds_word(struct slice text, struct slice prefix, unsigned *left,
+                       const struct snapshot *s, const struct master_key *k)
+{
+    static const char ends[] = " \t,;\"'&=<>()[]{}";
+    for (size_t at; (at = slice_search(text, prefix)) < text.n;) {
+        size_t n = prefix.n;
+        text = slice_sub(text, at, text.n);
+        while (n < text.n && !strchr(ends, text.p[n]))
+            n++;
+        if ((*left)-- == 0 || is_known(slice_sub(text, 0, n), s, k))
+            return true;
+        text = slice_sub(text, n, text.n);
+    }
+    return false;
+}
+
+bool auth_has_known_word(const struct head *h, const struct snapshot *s, const struct master_key *k)
+{
+    static const struct slice prefixes[] = {{"gemini-", 7}, {"claude-", 7}};
+    unsigned left = WORDS_MAX;
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        if (holds_word(h->path, prefixes[i], &left, s, k))
+            return true;
+        for (uint32_t j = 0; j < h->count; j++)
+            if (holds_word(h->fields[j].value, prefixes[i], &left, s, k))
+                return true;
+    }
+    return false;
 }
 
 bool auth_is_known_host(struct slice authority, const struct snapshot *s,

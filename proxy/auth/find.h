@@ -15,6 +15,7 @@ struct auth_result {
     const struct auth_known *known; /* the memo's; NULL when it has none. Valid during this event */
     struct slice placeholder; /* the one candidate: in the head, or in DECODED when it stood encoded
                                  in the query; of a long one the last PLACEHOLDER_MAX bytes */
+    bool is_pass, is_signed;  /* it is a pass; or long, as a JWT is: the client has others, too */
     const char *reason;       /* when refused: "none", "several", "unknown", "disabled", "expired",
                                  "pass_expired", "internal" */
     int status;               /* 0, or what to answer: 400, 401, 403, 500 */
@@ -34,6 +35,12 @@ void auth_find(const struct head *h, const struct snapshot *s, const struct mast
  * Thread: any. */
 bool auth_holds_known(const struct head *h, const struct snapshot *s, const struct master_key *k);
 
+/** True when a word of H, in the path or in any field, is the placeholder of a client, or when
+ * there are too many that look like one. For requests whose own credential is none that this could
+ * be searched by. Thread: any. */
+bool auth_has_known_word(const struct head *h, const struct snapshot *s,
+                         const struct master_key *k);
+
 /** The same of an AUTHORITY as it was written: is the host, or one of its labels, a placeholder?
  * Then neither a log nor a name server may learn it. Thread: any. */
 bool auth_is_known_host(struct slice authority, const struct snapshot *s,
@@ -47,9 +54,10 @@ const struct snap_client *auth_verify(struct slice placeholder, const struct sna
 
 /** Proxy-Authorization: Basic. The placeholder is the password, or the user when the password is
  * empty. ERR_INVALID when it cannot be read, ERR_NOT_FOUND for an unknown placeholder, ERR_DENIED
- * for a client that is disabled or expired. */
+ * for a client that is disabled or expired. RET_IS_LASTING (NULL fine): it is a placeholder itself,
+ * and no pass or the like that ends soon. */
 enum err auth_basic(struct slice value, const struct snapshot *s, const struct master_key *k,
-                    int64_t now_s, const struct snap_client **ret) NODISCARD;
+                    int64_t now_s, const struct snap_client **ret, bool *ret_is_lasting) NODISCARD;
 
 /** Is this element of a Sec-WebSocket-Protocol (a browser's only place for a credential) one? By
  * its looks: "gemini-" or "claude-" and PROTOCOL_TOKEN_MIN bytes in all. */

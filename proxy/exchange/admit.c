@@ -1,7 +1,9 @@
 /* Is this a request that may be served, and whose? Nobody is asked before that is settled. */
 #include "exchange/exchange_internal.h"
 
+#include "auth/pass.h"
 #include "base/clock.h"
+#include "conf/conf.h"
 
 static const struct objection none;
 
@@ -59,9 +61,26 @@ static bool host_field_ok(const struct head *h, struct authority *ret)
     return !host || authority_parse(host->value, 443, ret) == ERR_OK;
 }
 
+static bool are_passes_given(const struct exchange *x)
+{
+    return x->snap->virtual_count || x->svc->conf->policy.metadata_server;
+}
+
+/* Switched off is switched off, for those that are out as well. */
+static bool is_withdrawn(const struct exchange *x, const struct auth_result *a)
+{
+    bool by_file = x->svc->conf->policy.virtual_accounts;
+    bool by_metadata = x->svc->conf->policy.metadata_server && a->is_pass;
+    return (a->is_pass || a->is_signed) && !by_file && !by_metadata;
+}
+
 static bool is_leaked(const struct exchange *x, const struct auth_result *a)
 {
     struct auth_scan scan;
+    if (are_passes_given(x) && pass_is_in_head(&x->base))
+        return true;
+    if ((a->is_pass || a->is_signed) && auth_has_known_word(&x->base, x->snap, x->svc->key))
+        return true;
     if (a->known)
         return auth_scan_head(&a->known->scan, &x->base);
     auth_scan_init(&scan, a->placeholder);
@@ -86,6 +105,8 @@ static struct objection authenticate(struct exchange *x, const struct head *h)
                                                                   : REPLY_NO_TOKEN;
         return object(what, a.reason);
     }
+    if (is_withdrawn(x, &a))
+        return object(REPLY_UNKNOWN_TOKEN, "unknown");
     x->client = a.client;
     x->placeholder = arena_dup(&x->arena, a.placeholder);
     x->scan.whole = a.client->model_count > 0;
@@ -100,6 +121,9 @@ bool client_may(const struct exchange *x)
     const struct snap_client *c = x->client;
     if (c->model_count == 0)
         return true;
+    if (slice_istarts(x->match.verb, SLICE("batchGenerate")) ||
+        slice_istarts(x->match.verb, SLICE("asyncBatch")))
+        return false; /* each request of a batch may name its own */
     for (size_t i = 0; i < c->model_count; i++)
         if (x->model.n && slice_glob(c->models[i], x->model))
             return true;

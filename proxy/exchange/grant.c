@@ -40,8 +40,9 @@ bool grant_is_asked(const struct exchange *x, const struct head *h)
     struct slice host = authority_host(&x->info.authority);
     const struct field *type = head_get(h, FIELD_CONTENT_TYPE);
     bool is_old = slice_eq(host, SLICE(TOKEN_HOST_OLD));
+    struct slice path = slice_sub(x->base.path, 0, slice_find(x->base.path, '?', 0));
     return slice_eq(h->method, SLICE("POST")) &&
-           slice_eq(x->base.path, is_old ? SLICE("/oauth2/v4/token") : SLICE("/token")) && type &&
+           slice_eq(path, is_old ? SLICE("/oauth2/v4/token") : SLICE("/token")) && type &&
            slice_istarts(type->value, SLICE("application/x-www-form-urlencoded")) &&
            !head_get_name(h, SLICE("content-encoding"));
 }

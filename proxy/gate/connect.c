@@ -31,7 +31,7 @@ static bool proxy_auth_ok(struct gate *g, const struct head *h)
     const struct field *f = head_get(h, FIELD_PROXY_AUTHORIZATION);
     const struct snap_client *c = NULL;
     return f && auth_basic(f->value, g->gates->svc->snapshot, g->gates->svc->key, clock_wall_s(),
-                           &c) == ERR_OK;
+                           &c, NULL) == ERR_OK;
 }
 
 static void on_dialed(void *arg, enum err e, int fd);

@@ -188,8 +188,8 @@ static void begin_relay(struct gate *g, struct stream *st, const struct head *h,
     const struct field *f = head_get(h, FIELD_PROXY_AUTHORIZATION);
     const struct snap_client *c = NULL;
     if (strcmp(required, "required") == 0 &&
-        (!f || auth_basic(f->value, g->gates->svc->snapshot, g->gates->svc->key, clock_wall_s(),
-                          &c) != ERR_OK)) {
+        (!f || auth_basic(f->value, g->gates->svc->snapshot, g->gates->svc->key, clock_wall_s(), &c,
+                          NULL) != ERR_OK)) {
         answer_refusal(st, 407, "http_request_denied", "This proxy wants credentials.\n", false);
         return;
     }

@@ -48,7 +48,8 @@ static void refuse(struct gate *g, struct stream *st, int status, const char *se
 
 /* Proxy-Authorization; or Authorization, for SDKs that are pointed at our own port and so are not
  * aware of a proxy. Several of them are nobody. */
-static const struct snap_client *caller(const struct gate *g, const struct head *h)
+static const struct snap_client *caller(const struct gate *g, const struct head *h,
+                                        bool *ret_is_lasting)
 {
     const struct services *svc = g->gates->svc;
     const struct snap_client *c = NULL;
@@ -61,7 +62,8 @@ static const struct snap_client *caller(const struct gate *g, const struct head 
             return NULL;
         found = f;
     }
-    if (!found || auth_basic(found->value, svc->snapshot, svc->key, clock_wall_s(), &c) != ERR_OK)
+    if (!found || auth_basic(found->value, svc->snapshot, svc->key, clock_wall_s(), &c,
+                             ret_is_lasting) != ERR_OK)
         return NULL;
     return c;
 }
@@ -174,13 +176,17 @@ static enum err add_page(const struct gate *g, const struct snap_client *c, stru
     return ERR_NOT_FOUND;
 }
 
-static void serve(const struct gate *g, struct stream *st, const struct head *h,
-                  const struct snap_client *c)
+static void serve(struct gate *g, struct stream *st, const struct head *h,
+                  const struct snap_client *c, bool is_lasting)
 {
     struct slice path = head_path_only(h);
     struct sbuf body;
     if (path.n && path.p[path.n - 1] == '/')
         path.n--;
+    if (!is_lasting && slice_ends(path, SLICE("/token"))) {
+        refuse(g, st, 403, "A pass gets no other pass: it would never end.\n");
+        return;
+    }
     sbuf_init(&body, 4096);
     enum err e = add_page(g, c, path, wants_all(head_query(h)), &body);
     if (e == ERR_OK && !body.failed)
@@ -197,7 +203,8 @@ static void serve(const struct gate *g, struct stream *st, const struct head *h,
 void metadata_serve(struct gate *g, struct stream *st, const struct head *h)
 {
     const struct field *flavor = head_get_name(h, SLICE("metadata-flavor"));
-    const struct snap_client *c = caller(g, h);
+    bool is_lasting = false;
+    const struct snap_client *c = caller(g, h, &is_lasting);
     figure_add(&g->gates->counters->pages, 1);
     if (!slice_eq(h->method, SLICE("GET")) && !slice_eq(h->method, SLICE("HEAD")))
         answer_refusal(st, 405, "http_request_denied", "Metadata is for GET.\n", true);
@@ -211,5 +218,5 @@ void metadata_serve(struct gate *g, struct stream *st, const struct head *h)
                "The proxy does not know who asks: send proxy credentials (any user name, and a "
                "client token as password).\n");
     else
-        serve(g, st, h, c);
+        serve(g, st, h, c, is_lasting);
 }

@@ -209,6 +209,8 @@ class Refusals(LabCase):
         self.cloud.reset()
         response = self.lab.ask(path=GENERATE.replace("gemini-2.5-pro", "gemini-3-pro"), token=token)
         self.assertOwnError(response, 403, "vertex")
+        for verb in ("batchGenerateContent", "asyncBatchEmbedContent"):
+            self.assertOwnError(self.lab.ask(GEMINI, f"/v1beta/models/gemini-2.5-pro:{verb}", b'{"batch":{}}', token=token), 403, "gemini")
         self.assertNothingForwarded()
 
     def test_a_client_over_its_limit(self):

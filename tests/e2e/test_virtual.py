@@ -542,6 +542,19 @@ class Revocation(ShimCase, Case):
         self.assertStatus(self.use(token), 200)
         self.cloud.config(skew=0)
 
+    def test_no_other_credential_of_the_client_leaves_beside_it(self):
+        """A client has a placeholder and any number of passes: none of them may stand anywhere else."""
+        info, one = self.client("several")
+        time.sleep(1.1)
+        two = self.pass_of(self.post(sign(info, claims_of(info))))
+        self.assertNotEqual(one, two)
+        self.cloud.reset()
+        for token in (one, ALICE):
+            for note in (two, f"x{two}y") + ((ALICE,) if token == one else ()):
+                with self.subTest(token=token[:11], note=note[:12]):
+                    self.assertStatus(self.use(token, headers=[("x-note", note)]), 400)
+        self.assertEqual([r for r in self.cloud.log() if r["host"] == VERTEX], [])
+
     def test_a_restart_and_other_workers_change_nothing(self):
         _info, token = self.client("steady")
         for _ in range(8):  # two workers
@@ -588,11 +601,20 @@ class Interception(LabCase):
     def test_off_by_configuration(self):
         self.lab.cs("client", "service-account", "alice")
         self.becomes(True)
+        info = json.loads(self.lab.cs("client", "service-account", "alice").stdout)
+        signed = sign(info, claims_of(info, sub=info["client_email"], aud=f"https://{VERTEX}/", scope=None))
+        given = until(lambda: (r := self.lab.ask(OAUTH, "/token", form_of(sign(info, claims_of(info))), FORM)).status == 200 and r, 2)
+        token = json.loads(given.body)["access_token"]
+        self.lab.placeholders += [token, signed]
+        for one in (token, signed):
+            self.assertStatus(self.lab.ask(path=OURS, token=one), 200)
         self.lab.sections["policy"]["virtual_accounts"] = False
         self.lab.rewrite()
         try:
             self.lab.signal(1)
             self.becomes(False)
+            for one in (token, signed):
+                self.assertTrue(until(lambda: {self.lab.ask(path=OURS, token=one).status for _ in range(8)} == {401}, 2))
         finally:
             del self.lab.sections["policy"]["virtual_accounts"]
             self.lab.rewrite()
@@ -708,9 +730,14 @@ class Metadata(Case):
         for path in ("/instance/service-accounts/default/identity?audience=x", "/instance/service-accounts/other/token", "/instance/disks", "/instance/service-accounts/default/token/x", "/../v1/x"):
             self.assertEqual(self.get(self.BASE + path)[0], 404, path)
 
-    def test_a_pass_buys_a_pass_only_as_a_credential(self):
-        """As proxy credentials a pass names its client as well."""
+    def test_a_pass_buys_no_pass(self):
+        """As proxy credentials a pass names its client as well, but it does not renew itself."""
         token = self.fresh_pass()
+        for account in ("default", self.info["client_email"]):
+            for path in ("/token", "/token/", "/token?scopes=x"):
+                status, _headers, body = self.get(f"{self.BASE}/instance/service-accounts/{account}{path}", token=token)
+                self.assertEqual(status, 403)
+                self.assertNotIn("va1-", body)
         status, _headers, body = self.get(self.BASE + "/instance/service-accounts/default/email", token=token)
         self.assertEqual((status, body), (200, self.info["client_email"]))
 

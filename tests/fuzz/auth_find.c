@@ -103,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     check_query(head_query(&h));
     for (uint32_t i = 0; i < h.count; i++)
-        if (auth_basic(fields[i].value, &(struct snapshot){0}, key, 10, &c) == ERR_OK)
+        if (auth_basic(fields[i].value, &(struct snapshot){0}, key, 10, &c, NULL) == ERR_OK)
             CHECK(c == &alice);
     return 0;
 }

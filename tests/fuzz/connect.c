@@ -62,7 +62,7 @@ static void check_same_name(struct slice text, const struct authority *a)
 static void check_login(struct slice value)
 {
     const struct snap_client *c = NULL;
-    enum err e = auth_basic(value, &(struct snapshot){0}, key, 10, &c);
+    enum err e = auth_basic(value, &(struct snapshot){0}, key, 10, &c, NULL);
     CHECK((e == ERR_OK) == (c != NULL) && (c == NULL || c == &alice));
     if (!c)
         return;

@@ -275,10 +275,34 @@ static void the_query_is_rebuilt_without_keys(void **state)
     strips("a=\r\nX: y\x7f\x80#", "a=%0D%0AX:%20y%7F%80%23");
 }
 
+static bool word(const char *path, const char *value)
+{
+    struct head h = head_of(path, 1);
+    fields[0] = (struct field){SLICE("x-note"), slice_of(value), FIELD_OTHER};
+    return auth_has_known_word(&h, &snap, key);
+}
+
+static void a_known_word_is_found_anywhere(void **state)
+{
+    const char *path = "/v1beta/models/gemini-2.5-pro:generateContent";
+    char many[8 * 70 + 1];
+    assert_false(word(path, "gemini-2.5-pro, claude-x"));
+    assert_true(word(path, ALICE));
+    assert_true(word(path, "a=\"" ALICE "\"; b"));
+    assert_true(word(path, "gemini-2.5-pro," ALICE));
+    assert_true(word(path, "gemini-off-0123456789"));
+    assert_true(word("/v1beta/files/x?note=" ALICE "&b", "-"));
+    assert_false(word(path, ALICE "x"));
+    for (size_t i = 0; i < sizeof many - 1; i++)
+        many[i] = "gemini- "[i % 8];
+    many[sizeof many - 1] = '\0';
+    assert_true(word(path, many));
+}
+
 static void basic(const char *value, enum err want, int64_t id)
 {
     const struct snap_client *c = NULL;
-    enum err e = auth_basic(slice_of(value), &snap, key, NOW, &c);
+    enum err e = auth_basic(slice_of(value), &snap, key, NOW, &c, NULL);
     if (e != want || (c ? c->id : 0) != id)
         fail_msg("%s: %s", value, err_str(e));
 }
@@ -355,6 +379,7 @@ int main(void)
         cmocka_unit_test(the_same_placeholder_may_stand_twice_but_not_two),
         cmocka_unit_test(any_client_is_known_wherever_it_stands),
         cmocka_unit_test(a_client_is_known_as_a_host),
+        cmocka_unit_test(a_known_word_is_found_anywhere),
         cmocka_unit_test(the_query_is_rebuilt_without_keys),
         cmocka_unit_test(proxy_credentials_are_user_or_password),
         cmocka_unit_test(a_remembered_client_is_refused_once_the_snapshot_does),

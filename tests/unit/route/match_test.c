@@ -141,6 +141,8 @@ static void all_else_stays_here(void **state)
         {API_GEMINI, "GET",
          "/google.ai.generativelanguage.v1beta.GenerativeService/GenerateContent"},
         {API_GEMINI, "POST",
+         "/google.ai.generativelanguage.v1beta.GenerativeService/BidiGenerateContent"},
+        {API_GEMINI, "POST",
          "/google.ai.generativelanguage.v1beta.PermissionService/CreatePermission"},
         {API_GEMINI, "POST", "/google.ai.generativelanguage.v1beta.ModelService/DeleteTunedModel"},
         {API_GEMINI, "POST", "/google.cloud.aiplatform.v1.PredictionService/GenerateContent"},

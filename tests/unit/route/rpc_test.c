@@ -114,6 +114,22 @@ static void two_models_are_none(void **state)
     says(RPC_OTHER, "", 0);
 }
 
+/* The provider skips a field that it does not know. */
+static void a_name_where_no_method_has_its_model_is_no_claim(void **state)
+{
+    static const unsigned elsewhere[] = {2, 4, 6, 9, 15};
+    for (size_t i = 0; i < ARRAY_LEN(elsewhere); i++) {
+        begin();
+        text(elsewhere[i], "models/allowed");
+        end();
+        says(RPC_WHOLE, "", 0);
+    }
+    begin();
+    add("\xc2\x3e\x0emodels/allowed", 17); /* field 1000 */
+    end();
+    says(RPC_WHOLE, "", 0);
+}
+
 static void what_is_no_name_is_left_alone(void **state)
 {
     static const char *const texts[] = {"",
@@ -234,6 +250,7 @@ int main(void)
         cmocka_unit_test(a_model_is_found_wherever_it_stands),
         cmocka_unit_test(names_without_a_project_have_a_model),
         cmocka_unit_test(two_models_are_none),
+        cmocka_unit_test(a_name_where_no_method_has_its_model_is_no_claim),
         cmocka_unit_test(what_is_no_name_is_left_alone),
         cmocka_unit_test(broken_messages_tell_nothing),
         cmocka_unit_test(an_empty_message_is_whole),

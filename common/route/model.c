@@ -64,6 +64,15 @@ static bool string_byte(struct model_scan *m, char c)
     return true;
 }
 
+/* Of a number, true, false or null: outside of strings JSON has no other. A reader that takes more
+ * (bare names, single quotes) must not find another model than we did. */
+static bool is_scalar_byte(char c)
+{
+    char lower = ascii_lower(c);
+    return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '+' ||
+           c == '.';
+}
+
 /* A byte between strings. False: over. */
 static bool plain_byte(struct model_scan *m, char c)
 {
@@ -103,7 +112,7 @@ static bool plain_byte(struct model_scan *m, char c)
     default:
         if (m->depth == 1 && m->after_key && m->key_is_model && !space)
             return false; /* "model": 5 */
-        return true;
+        return !m->whole || space || (is_scalar_byte(c) && (m->depth > 1 || m->after_key));
     }
 }
 

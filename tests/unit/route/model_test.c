@@ -65,6 +65,11 @@ static void whole_reading_takes_no_second_name(void **state)
              {"{\"mod\\u0065l\":\"n\",\"model\":\"m\"}", NULL},
              {"{\"model\":\"m\"", NULL},
              {"{\"model\":\"m\"}{\"model\":\"n\"}", NULL},
+             {"{\"model\":\"m\",'model':\"n\"}", NULL},
+             {"{\"model\":\"m\",model:\"n\"}", NULL},
+             {"{\"model\":\"m\",\"a\":'x'}", NULL},
+             {"{\"model\":\"m\"/*,*/}", NULL},
+             {"{\"model\":\"m\",\"a\":[-1.5e+3,true,{\"b\":null}],\"c\":false}", "m"},
              {"{\"a\":1}", NULL},
              {"", NULL}};
     for (size_t i = 0; i < ARRAY_LEN(v); i++)

@@ -13,6 +13,8 @@ import client
 from answer_vectors import CUT, EVIL, PASSED, REFUSED
 from harness import ALICE, BODY, GEMINI, GENERATE, OAUTH, VERTEX, Lab, LabCase, until
 
+OF_BYTES = True
+
 CAROL = "gemini-carol-00112233445566"
 WANTED = answers.expected("gemini", "gemini-2.5-pro", BODY)
 HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "upgrade", "proxy-connection", "alt-svc", "proxy-authenticate"}

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from harness import ALICE, BODY, CLAUDE, GEMINI, GENERATE, VERTEX, Lab, LabCase
 
+OF_BYTES = True
+
 
 def openssl(*args, stdin=None):
     done = subprocess.run(["openssl", *args], input=stdin, capture_output=True, text=True, check=False)

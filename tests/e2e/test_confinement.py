@@ -9,6 +9,8 @@ import client
 import servers
 from harness import ALICE, BODY, BOB, CLAUDE, CLAUDE_BODY, CLAUDE_KEY, GEMINI, GEMINI_PATH, GENERATE, OAUTH, VERTEX, Lab, LabCase
 
+OF_BYTES = True
+
 RAW = ALICE.encode()
 BEARER = ("authorization", "Bearer " + ALICE)
 CARRIERS = ("authorization", "x-api-key", "x-goog-api-key")

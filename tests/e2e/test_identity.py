@@ -6,6 +6,8 @@ import ssl
 import client
 from harness import ALICE, BODY, CLAUDE, GEMINI, GENERATE, VERTEX, LabCase
 
+OF_BYTES = True
+
 BEARER = ("authorization", "Bearer " + ALICE)
 
 

@@ -13,6 +13,8 @@ import selftest
 from fake import fake_account
 from harness import BODY, HERE, MODEL, Lab, LabCase
 
+OF_BYTES = True
+
 NAMES = ["team-vertex-1", "team-vertex-2", "backup-vertex", "claude-vertex-1"]
 GLOBAL = MODEL.format("global", "google", "gemini-2.5-pro", "generateContent")
 AAAA, BBBB, CCCC = (f"gemini-client-key-{c * 4}" for c in "abc")

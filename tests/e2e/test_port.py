@@ -9,6 +9,8 @@ from harness import ALICE, BODY, CLAUDE, GEMINI, GENERATE, VERTEX, Lab, LabCase
 from servers import Echo
 from vectors import AUTH, BASE, CONNECTS, HOST, SIZED
 
+OF_BYTES = True
+
 FOLLOW = b"GET /ca.pem HTTP/1.1\r\nHost: x\r\n\r\n"
 AT_ONCE_S = 4
 

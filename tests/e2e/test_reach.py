@@ -7,6 +7,8 @@ from fakedns import FakeDns
 import servers
 from harness import ALICE, GEMINI, GEMINI_PATH, VERTEX, Lab, LabCase, free_port, until
 
+OF_BYTES = True
+
 GOOD = "127.0.0.2"  # plays the outer world: allow_networks opens it and nothing else
 
 PLAIN = ("127.0.0.1", "127.1.2.3", "127.255.255.254", "0.0.0.0", "0.0.0.1", "10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.0.1", "192.168.255.255", "169.254.169.254", "169.254.0.1",

@@ -8,6 +8,8 @@ import client
 from harness import (ALICE, BODY, BOB, CLAUDE, CLAUDE_BODY, GEMINI, GEMINI_PATH, GENERATE, OAUTH, VERTEX, Lab, LabCase, email,
                      until)
 
+OF_BYTES = True
+
 APIS = {"vertex": (VERTEX, GENERATE, BODY), "gemini": (GEMINI, GEMINI_PATH, BODY), "anthropic": (CLAUDE, "/v1/messages", CLAUDE_BODY)}
 CLIENTS = {"limited": ("--models", "none-*"), "off": (), "slowed": ("--rpm", "1"), "zoe": ("--pool", "zero"), "nora": ("--pool", "narrow"), "gone": ("--expires", "1s"),
            "eve": ("--pool", "empty")}

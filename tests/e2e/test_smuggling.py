@@ -8,6 +8,8 @@ import answers
 from harness import ALICE, BODY, GENERATE, OAUTH, VERTEX, LabCase, slow
 from vectors import (AUTH, BASE, CHUNKED, CHUNKS, FOLLOW, HOST, LENGTH, SIZED, START, VECTORS)
 
+OF_BYTES = True
+
 WANTED = answers.expected("gemini", "gemini-2.5-pro", BODY)
 AT_ONCE_S = 4  # far below every time limit of the proxy, far above what a busy machine needs
 

@@ -25,6 +25,8 @@ from fakedns import FakeDns  # noqa: E402
 from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import padding  # noqa: E402
 
+OF_BYTES = True
+
 GEMINI = "generativelanguage.googleapis.com"
 VERTEX = "us-central1-aiplatform.googleapis.com"
 CLAUDE = "api.anthropic.com"

@@ -15,6 +15,8 @@ from wire2 import (ACK, CALM, CANCEL, CLOSED, COMPRESSION, CONTINUATION, DATA, E
                    frame, headers, literal, number, setting, u32)
 
 OF_BYTES = True
+
+
 def answers_of(body):
     return answers.expected("gemini", "gemini-2.5-pro", body)
 

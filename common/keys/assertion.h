@@ -51,8 +51,8 @@ enum assertion_use {
     ASSERTION_BEARER /* stands in a token's place: AIP-4111 */
 };
 /** Verifies A against the key whose id is KEY_ID (an assertion need not name it, but must not name
- * another) and whose public half is PUBLIC_PEM (RSA, 2048 to 8192 bits), at NOW_S (Unix s). Nothing
- * of the claims is believed or looked at before the signature. */
+ * another) and whose public half is PUBLIC_PEM (RSA, 2048 to 8192 bits), at NOW_S (Unix s). The
+ * signature is judged last, for it is dear; until then the claims can only refuse. */
 enum assertion_fault assertion_judge(const struct assertion *a, enum assertion_use use,
                                      struct slice key_id, struct slice public_pem,
                                      int64_t now_s) NODISCARD;

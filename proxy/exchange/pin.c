@@ -340,10 +340,12 @@ static void on_made(void *arg, const struct pin_name *n)
         keep(x, parent, true);
 }
 
-/* A result may quote a model's words, so it never takes a name away from another account. */
+/* A result may quote a model's words, so it never takes a name away from another account or pool,
+ * and what the provider itself makes for one is a file. */
 static void on_shown(void *arg, const struct pin_name *n)
 {
-    keep(arg, n->name, false);
+    if (slice_starts(n->name, SLICE("files/")))
+        keep(arg, n->name, false);
 }
 
 static bool is_upload_address(const struct field *f)

@@ -6,6 +6,7 @@
 #include <openssl/sha.h>
 
 #define SEGMENTS_MAX 12
+#define PATH_MAX_TEXT 1024 /* decoded; with the longest ids it is half of that */
 #define DAY_S ((int64_t)86400)
 
 struct parts {
@@ -36,6 +37,36 @@ static bool is_id(struct slice s)
             return false;
     }
     return s.n > 0 && s.p[0] != '.';
+}
+
+static int hex_value(char c)
+{
+    c = ascii_lower(c);
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Percent signs decoded once, as the provider does. False: too long, or broken. */
+static bool decode(struct slice s, char *buf, size_t size, struct slice *ret)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (c == '%') {
+            int high = i + 1 < s.n ? hex_value(s.p[i + 1]) : -1;
+            int low = i + 2 < s.n ? hex_value(s.p[i + 2]) : -1;
+            if (high < 0 || low < 0)
+                return false;
+            c = (char)(high * 16 + low);
+            i += 2;
+        }
+        if (n == size)
+            return false;
+        buf[n++] = c;
+    }
+    *ret = slice_make(buf, n);
+    return true;
 }
 
 static bool cut(struct slice text, struct parts *ret)
@@ -102,13 +133,26 @@ static size_t skip_place(const struct parts *p, size_t from)
     return from;
 }
 
+/* How many segments from FROM on are a name; 0: none. */
+static size_t name_length(const struct parts *p, size_t from)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(shapes) && n == 0; i++)
+        n = fit(shapes[i], p, from);
+    return n;
+}
+
 static bool name_of(const struct parts *p, size_t from, char *buf, struct slice *ret)
 {
-    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
-        size_t n = fit(shapes[i], p, from);
-        if (n)
-            return join(p, from, n, buf, ret);
-    }
+    size_t n = name_length(p, from);
+    return n && join(p, from, n, buf, ret);
+}
+
+static bool is_one_of(struct slice s, const char *const *words)
+{
+    for (; *words; words++)
+        if (slice_glob(slice_of(*words), s))
+            return true;
     return false;
 }
 
@@ -118,19 +162,29 @@ static bool is_version(struct slice s)
            slice_eq(s, SLICE("v1alpha")) || slice_eq(s, SLICE("v1beta1"));
 }
 
+/* Is TEXT a URL? Then *PATH is what stands behind its host, if that is HOST, else nothing. */
+static bool take_url(struct slice text, struct slice host, struct slice *path)
+{
+    if (!slice_istarts(text, SLICE("https://")))
+        return false;
+    text = slice_sub(text, 8, text.n);
+    size_t end = slice_find(text, '/', 0);
+    struct slice at = slice_sub(text, 0, end);
+    if (slice_ends(at, SLICE(":443")))
+        at.n -= 4;
+    *path = host.n && slice_ieq(at, host) ? slice_sub(text, end + 1, text.n) : SLICE("");
+    return true;
+}
+
 bool resource_from_text(struct slice text, struct slice host, char buf[RESOURCE_MAX],
                         struct slice *ret)
 {
+    char plain[PATH_MAX_TEXT];
     struct parts p = {.n = 0};
-    bool is_url = slice_istarts(text, SLICE("https://"));
     size_t from = 0;
-    if (is_url) {
-        text = slice_sub(text, 8, text.n);
-        size_t end = slice_find(text, '/', 0);
-        if (host.n == 0 || !slice_ieq(slice_sub(text, 0, end), host))
-            return false;
-        text = slice_sub(text, end + 1, slice_find(text, '?', 0));
-    }
+    bool is_url = take_url(text, host, &text);
+    if (is_url && !decode(slice_sub(text, 0, slice_find(text, '?', 0)), plain, sizeof plain, &text))
+        return false;
     if (!cut(text, &p))
         return false;
     if (is_url && from < p.n && slice_eq(p.v[from], SLICE("download")))
@@ -138,6 +192,20 @@ bool resource_from_text(struct slice text, struct slice host, char buf[RESOURCE_
     if (is_url && (from >= p.n || !is_version(p.v[from++])))
         return false;
     return name_of(&p, skip_place(&p, from), buf, ret);
+}
+
+bool resource_may_begin(struct slice text, struct slice host)
+{
+    static const char *const words[] = {
+        "projects/*",       "locations/*",   "publishers/*",
+        "cachedContents/*", "tunedModels/*", "batchPredictionJobs/*",
+        "endpoints/*",      "models/*",      "operations/*",
+        "batches/*",        "files/*",       NULL};
+    struct slice path;
+    if (take_url(text, host, &path))
+        return path.n > 0;
+    return is_one_of(text, words) && slice_find(text, ' ', 0) == text.n &&
+           slice_printable(text, 0) == text.n;
 }
 
 /* ---- uploads ---- */
@@ -156,59 +224,52 @@ struct slice resource_upload(struct slice upload_id, char buf[RESOURCE_MAX])
     return slice_make(buf, 40);
 }
 
-struct slice resource_upload_id(struct slice query)
+static bool is_broken(struct slice raw)
 {
-    struct slice found = SLICE(""), pair;
-    while (query.n && slice_next(&query, '&', &pair)) {
-        if (!slice_starts(pair, SLICE("upload_id=")))
-            continue;
-        struct slice value = slice_sub(pair, 10, pair.n);
-        if (found.n && !slice_eq(found, value))
-            return SLICE("");
-        found = value;
-    }
-    return found;
-}
-
-/* ---- requests ---- */
-
-static int hex_value(char c)
-{
-    c = ascii_lower(c);
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Percent signs decoded once, as the provider does. False: too long, or broken. */
-static bool decode(struct slice s, char *buf, size_t size, struct slice *ret)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (c == '%') {
-            int high = i + 1 < s.n ? hex_value(s.p[i + 1]) : -1;
-            int low = i + 2 < s.n ? hex_value(s.p[i + 2]) : -1;
-            if (high < 0 || low < 0)
-                return false;
-            c = (char)(high * 16 + low);
-            i += 2;
-        }
-        if (n == size)
-            return false;
-        buf[n++] = c;
-    }
-    *ret = slice_make(buf, n);
-    return true;
-}
-
-static bool is_one_of(struct slice s, const char *const *words)
-{
-    for (; *words; words++)
-        if (slice_glob(slice_of(*words), s))
+    for (size_t i = 0; (i = slice_find(raw, '%', i)) < raw.n; i++)
+        if (i + 2 >= raw.n || hex_value(raw.p[i + 1]) < 0 || hex_value(raw.p[i + 2]) < 0)
             return true;
     return false;
 }
+
+/* Is the name, decoded, the one of uploads? */
+static bool is_upload_name(struct slice raw)
+{
+    char text[16];
+    struct slice name;
+    return decode(raw, text, sizeof text, &name) && slice_ieq(name, SLICE("upload_id"));
+}
+
+/* Does the query name an upload? *ID is then its id, empty if that is not clear. So is a name that
+ * we cannot decode: whoever reads it otherwise would find an upload that we did not see. */
+static bool find_upload(struct slice query, struct slice *id)
+{
+    struct slice pair;
+    bool is_named = false, is_clear = true;
+    *id = SLICE("");
+    while (query.n && slice_next(&query, '&', &pair)) {
+        size_t at = slice_find(pair, '=', 0);
+        struct slice name = slice_sub(pair, 0, at), value = slice_sub(pair, at + 1, pair.n);
+        bool is_strange = is_broken(name);
+        if (!is_strange && !is_upload_name(name))
+            continue;
+        is_clear &= !is_strange && (!is_named || slice_eq(*id, value));
+        is_named = true;
+        *id = value;
+    }
+    if (!is_clear)
+        *id = SLICE("");
+    return is_named;
+}
+
+struct slice resource_upload_id(struct slice query)
+{
+    struct slice id;
+    (void)find_upload(query, &id);
+    return id;
+}
+
+/* ---- requests ---- */
 
 static bool makes_something(const struct parts *p, size_t from)
 {
@@ -245,15 +306,18 @@ static enum resource_effect effect_of(struct slice method, const struct parts *p
 void resource_request(enum api api, struct slice method, struct slice target,
                       struct resource_request *ret)
 {
-    char text[1024];
+    char text[PATH_MAX_TEXT];
     struct parts p = {.n = 0};
     size_t path_end = slice_find(target, '?', 0), from = 0;
     struct slice query = slice_sub(target, path_end + 1, target.n), path;
     ret->name = SLICE("");
-    ret->is_upload = false;
+    ret->is_upload = ret->is_unreadable = false;
     ret->effect = EFFECT_NONE;
-    if ((api != API_GEMINI && api != API_VERTEX) || target.n == 0 ||
-        !decode(slice_sub(target, 1, path_end), text, sizeof text, &path) || !cut(path, &p))
+    if ((api != API_GEMINI && api != API_VERTEX) || target.n == 0)
+        return;
+    ret->is_unreadable =
+        !decode(slice_sub(target, 1, path_end), text, sizeof text, &path) || !cut(path, &p);
+    if (ret->is_unreadable)
         return;
     bool is_upload = slice_eq(p.v[0], SLICE("upload"));
     if (is_upload || slice_eq(p.v[0], SLICE("download")))
@@ -261,15 +325,16 @@ void resource_request(enum api api, struct slice method, struct slice target,
     if (from >= p.n || !is_version(p.v[from++]))
         return;
     if (is_upload) {
-        struct slice id = resource_upload_id(query);
+        struct slice id;
         ret->effect = EFFECT_UPLOAD;
-        ret->is_upload = slice_search(query, SLICE("upload_id=")) < query.n;
+        ret->is_upload = find_upload(query, &id);
         if (id.n)
             ret->name = resource_upload(id, ret->buf);
         return;
     }
     from = skip_place(&p, from);
-    (void)name_of(&p, from, ret->buf, &ret->name);
+    size_t n = name_length(&p, from);
+    ret->is_unreadable = n && !join(&p, from, n, ret->buf, &ret->name);
     ret->effect = effect_of(method, &p, from, ret->name);
 }
 

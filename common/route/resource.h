@@ -14,9 +14,12 @@
  * and location, or a URL at HOST. False: it names nothing of this kind. */
 bool resource_from_text(struct slice text, struct slice host, char buf[RESOURCE_MAX],
                         struct slice *ret);
+/** Could a longer text that begins with TEXT name something of this kind? */
+bool resource_may_begin(struct slice text, struct slice host);
 /** Of an upload under way. Its id is as good as a key to it, so the name is made of its hash. */
 struct slice resource_upload(struct slice upload_id, char buf[RESOURCE_MAX]);
-/** The value of the query's upload_id; empty when there is none or two that differ. */
+/** The value of the query's upload_id, however that name is encoded; empty when there is none or
+ * two that differ. */
 struct slice resource_upload_id(struct slice query);
 
 /* What an answer to a request may bring. */
@@ -30,7 +33,8 @@ enum resource_effect {
 struct resource_request {
     struct slice name; /* what the path or query names, in buf; "" nothing */
     char buf[RESOURCE_MAX];
-    bool is_upload; /* name is an upload's */
+    bool is_upload;     /* it is about an upload, whose name may be unclear: "" */
+    bool is_unreadable; /* broken, or longer than anything that we know: it could name anything */
     enum resource_effect effect;
 };
 /** TARGET: path and query. For Gemini and Vertex; others name nothing. */

@@ -15,6 +15,7 @@ enum err call_begin(struct exchange *x)
     if (!x->call)
         return ERR_NOMEM;
     rpc_scan_init(&x->call->scan);
+    x->call->got = 0;
     sbuf_init(&x->call->out, OUT_MAX);
     return ERR_OK;
 }
@@ -34,11 +35,37 @@ void call_finish(struct exchange *x)
     x->call = NULL;
 }
 
+static void note_head(struct call *c, const char *p, size_t n)
+{
+    for (size_t i = 0; i < n && c->got + i < RPC_HEAD; i++)
+        c->head[c->got + i] = (unsigned char)p[i];
+    c->got += n;
+}
+
+/* Of the first frame; 0: its head is not here, or it is compressed. */
+static uint64_t frame_size(const struct call *c)
+{
+    uint64_t size = 0;
+    if (c->got < RPC_HEAD || c->head[0])
+        return 0;
+    for (unsigned i = 1; i < RPC_HEAD; i++)
+        size = size << 8 | c->head[i];
+    return RPC_HEAD + size;
+}
+
+/* As its head says, whatever it looks like. */
+static bool is_whole(const struct call *c)
+{
+    return c->got >= RPC_HEAD && c->got >= frame_size(c);
+}
+
 bool call_body(struct exchange *x, const void *p, size_t n, bool is_last)
 {
     struct rpc_scan *r = &x->call->scan;
     rpc_scan_feed(r, p, n);
-    if (r->state == RPC_MORE && !is_last)
+    note_head(x->call, p, n);
+    bool is_told = r->state != RPC_MORE && (!pin_wants_call(x) || is_whole(x->call));
+    if (!is_told && !is_last)
         return false;
     if (r->state == RPC_MORE)
         r->state = RPC_OTHER; /* it passes as it is */
@@ -97,6 +124,14 @@ static void copy_held(struct held *held, size_t n, struct sbuf *out)
         held_advance(held, run);
         n -= run;
     }
+}
+
+bool call_first(struct exchange *x, struct sbuf *out)
+{
+    uint64_t size = frame_size(x->call);
+    copy_held(&x->held, size < x->held.n ? (size_t)size : x->held.n, out);
+    held_rewind(&x->held);
+    return !out->failed;
 }
 
 enum err call_rewrite(struct exchange *x, struct head *h)

@@ -31,6 +31,8 @@ enum x_state {
 struct call {
     struct rpc_scan scan;
     struct sbuf out; /* the first message for the account picked; empty: as it is held */
+    unsigned char head[RPC_HEAD]; /* of the first message */
+    uint64_t got;                 /* bytes of the body */
 };
 
 struct exchange {
@@ -120,6 +122,9 @@ void call_finish(struct exchange *x);
 /** Its next bytes, which are held, too; IS_LAST: no more can be. True: the model is known, or never
  * will be, and x->scan says so. */
 bool call_body(struct exchange *x, const void *p, size_t n, bool is_last);
+/** Adds to OUT what is held of the first frame, with its head; of a compressed one nothing. False:
+ * no memory. */
+bool call_first(struct exchange *x, struct sbuf *out) NODISCARD;
 /** Makes the message for the account picked, and H's length and routing fields fit it. */
 enum err call_rewrite(struct exchange *x, struct head *h) NODISCARD;
 /** What is sent in the place of the first bytes held, which the cursor passes; empty: nothing. */
@@ -174,6 +179,8 @@ enum reply {
     REPLY_PIN_GONE,
     REPLY_PIN_UPLOAD,
     REPLY_PINS_DIFFER,
+    REPLY_PINS_MANY,
+    REPLY_PIN_UNREADABLE,
     REPLY_PATH,
     REPLY_METHOD,
     REPLY_MISDIRECTED,
@@ -215,8 +222,10 @@ bool client_may(const struct exchange *x);
 /* pin.c: what lives at one account (see pins.h) */
 /** After admit: whose is what the path names? Makes x->pinning when there is something to watch. */
 struct objection pin_begin(struct exchange *x);
-/** Must the body be looked at before an account is chosen? */
+/** Must the body, which is JSON, be looked at before an account is chosen? */
 bool pin_wants_body(const struct exchange *x);
+/** Of gRPC: must the first message be whole, whatever it looks like? */
+bool pin_wants_call(const struct exchange *x);
 /** Its next bytes. False: the rest need not be waited for. */
 bool pin_body(struct exchange *x, const void *p, size_t n);
 /** With x->pinning: what was seen of the body is all: may it be served, and where? Puts the

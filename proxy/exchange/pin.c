@@ -1,6 +1,7 @@
 /* What lives at one account goes back to it: the names in paths, bodies and answers, for one
  * exchange. Requests that name nothing of the kind never come here. */
 #include "exchange/exchange_internal.h"
+#include "exchange/pin_rpc.h"
 #include "exchange/pin_scan.h"
 
 #include "base/clock.h"
@@ -13,20 +14,26 @@
 #define RESULT_MAX (256u * 1024u) /* the same of an operation's result */
 #define INFLATE_BYTES 4096u
 #define CUTS_MAX 8
+#define USED_MAX 64    /* different names in one body */
+#define LEARNT_MAX 256 /* names out of one answer */
 
 /* A JSON body that passes by, compressed or not. */
 struct reader {
     struct pin_scan scan;
     z_stream z;
     bool is_on, is_compressed;
-    uint64_t left; /* bytes that are looked at yet, decompressed */
+    bool has_ended;     /* the compressed data has: nothing may be behind it */
+    bool is_unreadable; /* broken, or in a coding that we do not know */
+    uint64_t left;      /* bytes that are looked at yet, decompressed */
 };
 
 struct pinning {
     struct resource_request request;
     struct pin pin; /* the account, when has_pin */
-    bool has_pin, is_foreign, differs;
-    bool wants_body;
+    bool has_pin, is_foreign, differs, has_many, is_unreadable, has_failed;
+    bool wants_body, wants_call;
+    struct sbuf used; /* the names in the body, each once and with a line's end */
+    size_t used_count, learnt;
     struct reader reader;
     struct {
         uint64_t at, n;
@@ -43,17 +50,39 @@ static void reader_stop(struct reader *r)
     r->is_on = r->is_compressed = false;
 }
 
+/* False: a coding that we cannot read, or several. *RET: is it compressed? */
+static bool read_coding(const struct head *h, bool *ret)
+{
+    static const struct slice known[] = {{"gzip", 4}, {"x-gzip", 6}, {"deflate", 7}};
+    const struct field *coding = NULL;
+    *ret = false;
+    for (uint32_t i = 0; i < h->count; i++) {
+        const struct field *f = &h->fields[i];
+        if (f->id != FIELD_OTHER || !slice_ieq(f->name, SLICE("content-encoding")))
+            continue;
+        if (coding)
+            return false;
+        coding = f;
+    }
+    if (!coding || slice_ieq(coding->value, SLICE("identity")))
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        *ret |= slice_ieq(coding->value, known[i]);
+    return *ret;
+}
+
 /* False: a coding that we cannot read. */
 static bool reader_start(struct reader *r, const struct head *h, uint64_t max)
 {
-    const struct field *f = head_get_name(h, SLICE("content-encoding"));
+    bool is_compressed;
     r->left = max;
     r->is_compressed = false;
-    if (f && !slice_ieq(f->value, SLICE("identity"))) {
-        bool known = slice_ieq(f->value, SLICE("gzip")) || slice_ieq(f->value, SLICE("deflate"));
+    if (!read_coding(h, &is_compressed))
+        return false;
+    if (is_compressed) {
         memset(&r->z, 0, sizeof r->z);
         /* 15 + 32: zlib or gzip, as its first bytes say */
-        if (!known || inflateInit2(&r->z, 15 + 32) != Z_OK)
+        if (inflateInit2(&r->z, 15 + 32) != Z_OK)
             return false;
         r->is_compressed = true;
     }
@@ -74,17 +103,24 @@ static bool reader_inflate(struct reader *r, const void *p, size_t n)
     int status = Z_OK;
     r->z.next_in = (unsigned char *)(uintptr_t)p; /* zlib's own const is an option */
     r->z.avail_in = (unsigned)n;
+    r->is_unreadable |= r->has_ended && n > 0;
+    if (r->has_ended)
+        return n == 0;
     do {
         r->z.next_out = plain;
         r->z.avail_out = sizeof plain;
         status = inflate(&r->z, Z_NO_FLUSH);
-        if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR)
+        if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR) {
+            r->is_unreadable = true;
             return false;
+        }
         size_t got = sizeof plain - r->z.avail_out;
         if (got && !reader_plain(r, plain, got))
             return false;
     } while (status == Z_OK && (r->z.avail_in || r->z.avail_out == 0));
-    return status != Z_STREAM_END;
+    r->has_ended = status == Z_STREAM_END;
+    r->is_unreadable |= r->has_ended && r->z.avail_in > 0;
+    return !r->is_unreadable;
 }
 
 static bool reader_feed(struct reader *r, const void *p, size_t n)
@@ -122,12 +158,29 @@ static enum pin_status look_up(struct exchange *x, struct slice name)
     return s;
 }
 
+/* False: one more than may be looked up. */
+static bool note_used(struct pinning *g, struct slice name)
+{
+    struct slice rest = sbuf_slice(&g->used), one;
+    while (rest.n && slice_next(&rest, '\n', &one))
+        if (slice_eq(one, name))
+            return true;
+    g->has_many |= g->used_count == USED_MAX;
+    if (g->has_many)
+        return false;
+    g->used_count++;
+    sbuf_add_slice(&g->used, name);
+    sbuf_addc(&g->used, '\n');
+    g->has_failed |= g->used.failed;
+    return !g->has_failed;
+}
+
 static void on_used(void *arg, const struct pin_name *n)
 {
     struct exchange *x = arg;
     struct pinning *g = x->pinning;
-    if (look_up(x, n->name) != PIN_OURS || n->project_n == 0 || g->cut_count == CUTS_MAX ||
-        g->reader.is_compressed)
+    if (!note_used(g, n->name) || look_up(x, n->name) != PIN_OURS || n->project_n == 0 ||
+        g->cut_count == CUTS_MAX || g->reader.is_compressed || x->call)
         return;
     g->cuts[g->cut_count].at = n->project_at;
     g->cuts[g->cut_count++].n = n->project_n;
@@ -145,14 +198,13 @@ static struct objection judge_names(const struct exchange *x)
         return object(REPLY_PIN_FOREIGN, "pin_foreign");
     if (g->differs)
         return object(REPLY_PINS_DIFFER, "pins_differ");
+    if (g->has_many)
+        return object(REPLY_PINS_MANY, "pins_many");
+    if (g->is_unreadable)
+        return object(REPLY_PIN_UNREADABLE, "pin_unreadable");
+    if (g->has_failed)
+        return object(REPLY_INTERNAL, "memory");
     return (struct objection){.reason = NULL};
-}
-
-/* A gRPC client may wait for the answer's head before it sends its first message. */
-static bool is_grpc(const struct head *h)
-{
-    const struct field *f = head_get(h, FIELD_CONTENT_TYPE);
-    return f && slice_istarts(f->value, SLICE("application/grpc"));
 }
 
 /* May the body name something, and does an account that could be chosen hold anything? */
@@ -161,8 +213,43 @@ static bool body_matters(const struct exchange *x)
     bool is_sent =
         slice_eq(x->base.method, SLICE("POST")) || slice_eq(x->base.method, SLICE("PATCH"));
     return is_sent && x->base.body != BODY_NONE && !x->request_ended && !x->base.is_websocket &&
-           !slice_starts(x->base.path, SLICE("/upload/")) && !is_grpc(&x->base) &&
+           !slice_starts(x->base.path, SLICE("/upload/")) &&
            pins_concern(x->svc->pins, x->snap, &x->snap->pools[x->client->pool]);
+}
+
+/* The providers take these in the place of JSON. */
+static bool is_protobuf(const struct head *h)
+{
+    const struct field *f = head_get(h, FIELD_CONTENT_TYPE);
+    return f && (slice_istarts(f->value, SLICE("application/x-protobuf")) ||
+                 slice_istarts(f->value, SLICE("application/protobuf")));
+}
+
+/* With frames as they are: not in base64 for a browser, nor around JSON. */
+static bool is_grpc(const struct head *h)
+{
+    const struct field *f = head_get(h, FIELD_CONTENT_TYPE);
+    struct slice type =
+        f ? slice_trim(slice_sub(f->value, 0, slice_find(f->value, ';', 0))) : SLICE("");
+    return slice_ieq(type, SLICE("application/grpc")) ||
+           slice_ieq(type, SLICE("application/grpc+proto"));
+}
+
+/* Of gRPC the first message is looked at, when it is here: the client may wait for an answer to it
+ * before it goes on. */
+static struct objection begin_body(struct exchange *x)
+{
+    struct pinning *g = x->pinning;
+    g->wants_call = x->match.is_rpc;
+    if (g->wants_call) {
+        g->is_unreadable = !is_grpc(&x->base);
+        return judge_names(x);
+    }
+    pin_scan_init(&g->reader.scan, PIN_SCAN_USED, authority_host(&x->info.authority), on_used, x);
+    g->wants_body = !is_protobuf(&x->base) &&
+                    reader_start(&g->reader, &x->base, (uint64_t)x->svc->conf->retry.replay_bytes);
+    g->is_unreadable = !g->wants_body;
+    return judge_names(x);
 }
 
 /* A coding that we can read, if the answer is to be looked at. */
@@ -181,6 +268,8 @@ static struct objection path_names(struct exchange *x)
 {
     struct pinning *g = x->pinning;
     resource_request(x->api, x->base.method, x->base.path, &g->request);
+    if (g->request.is_unreadable)
+        return object(REPLY_PATH, "pin_unreadable");
     if (g->request.effect != EFFECT_NONE && g->request.effect != EFFECT_ENDS)
         narrow_codings(x);
     enum pin_status s = g->request.name.n ? look_up(x, g->request.name) : PIN_UNKNOWN;
@@ -205,17 +294,19 @@ struct objection pin_begin(struct exchange *x)
     if (!g)
         return object(REPLY_INTERNAL, "memory");
     g->request.name = SLICE("");
+    sbuf_init(&g->used, USED_MAX * RESOURCE_MAX + 1);
     struct objection o = by_path ? path_names(x) : none;
-    if (o.reason || !by_body)
-        return o;
-    pin_scan_init(&g->reader.scan, PIN_SCAN_USED, authority_host(&x->info.authority), on_used, x);
-    g->wants_body = reader_start(&g->reader, &x->base, (uint64_t)x->svc->conf->retry.replay_bytes);
-    return none;
+    return o.reason || !by_body ? o : begin_body(x);
 }
 
 bool pin_wants_body(const struct exchange *x)
 {
     return x->pinning && x->pinning->wants_body;
+}
+
+bool pin_wants_call(const struct exchange *x)
+{
+    return x->pinning && x->pinning->wants_call;
 }
 
 bool pin_body(struct exchange *x, const void *p, size_t n)
@@ -291,11 +382,28 @@ static enum err rewrite_body(struct exchange *x)
     return e;
 }
 
+/* A compressed message and what is beyond the replay limit pass. */
+static void read_call(struct exchange *x)
+{
+    struct pinning *g = x->pinning;
+    struct sbuf raw;
+    sbuf_init(&raw, x->held.n + 1);
+    if (!call_first(x, &raw))
+        g->has_failed = true;
+    else if (raw.n > RPC_HEAD)
+        g->is_unreadable |= !pin_rpc_read(slice_sub(sbuf_slice(&raw), RPC_HEAD, raw.n),
+                                          authority_host(&x->info.authority), on_used, x);
+    sbuf_finish_wipe(&raw);
+}
+
 struct objection pin_settle(struct exchange *x)
 {
     struct pinning *g = x->pinning;
+    if (g->wants_call && x->call)
+        read_call(x);
+    g->is_unreadable |= g->reader.is_unreadable || g->reader.scan.is_unreadable;
     reader_stop(&g->reader);
-    g->wants_body = false;
+    g->wants_body = g->wants_call = false;
     struct objection o = judge_names(x);
     if (!o.reason && g->has_pin && g->cut_count && rewrite_body(x) != ERR_OK)
         return object(REPLY_INTERNAL, "memory");
@@ -331,19 +439,29 @@ static void keep(struct exchange *x, struct slice name, bool replaces)
         x->svc->pinned(x->svc, &p, x->client);
 }
 
+/* Nobody makes so many at once. */
+static bool may_learn(struct exchange *x)
+{
+    return x->pinning->learnt++ < LEARNT_MAX;
+}
+
 static void on_made(void *arg, const struct pin_name *n)
 {
     struct exchange *x = arg;
     struct slice parent = resource_parent(n->name);
+    if (!may_learn(x))
+        return;
     keep(x, n->name, true);
     if (parent.n)
         keep(x, parent, true);
 }
 
-/* A result may quote a model's words, so it never takes a name away from another account. */
+/* A result may quote a model's words, so it never takes a name away from another account or pool,
+ * and what the provider itself makes for one is a file. */
 static void on_shown(void *arg, const struct pin_name *n)
 {
-    keep(arg, n->name, false);
+    if (slice_starts(n->name, SLICE("files/")) && may_learn(arg))
+        keep(arg, n->name, false);
 }
 
 static bool is_upload_address(const struct field *f)
@@ -405,6 +523,7 @@ static void watch(struct exchange *x, const struct head *h)
     bool shows = g->request.effect == EFFECT_SHOWS;
     pin_scan_init(&g->reader.scan, shows ? PIN_SCAN_SHOWN : PIN_SCAN_MADE,
                   authority_host(&x->info.authority), shows ? on_shown : on_made, x);
+    g->reader.has_ended = false; /* of the request's body */
     (void)reader_start(&g->reader, h, shows ? RESULT_MAX : ANSWER_MAX);
 }
 
@@ -443,6 +562,7 @@ void pin_finish(struct exchange *x)
     if (!x->pinning)
         return;
     reader_stop(&x->pinning->reader);
+    sbuf_finish(&x->pinning->used);
     mem_free(x->pinning);
     x->pinning = NULL;
 }

@@ -58,8 +58,12 @@ static void tell_name(struct pin_scan *s)
 {
     char buf[RESOURCE_MAX];
     struct pin_name n = {.project_at = 0};
-    if (s->is_too_long ||
-        !resource_from_text(slice_make(s->value, s->value_n), s->host, buf, &n.name))
+    struct slice value = slice_make(s->value, s->value_n);
+    if (s->is_too_long) {
+        s->is_unreadable |= resource_may_begin(value, s->host);
+        return;
+    }
+    if (!resource_from_text(value, s->host, buf, &n.name))
         return;
     if (s->project_end > s->project_at) {
         n.project_at = s->project_at;
@@ -201,8 +205,9 @@ static bool closes(struct pin_scan *s, bool is_object)
 
 static bool plain_byte(struct pin_scan *s, char c)
 {
-    if (s->depth == 0 && (!c || !strchr(" \t\r\n{[", c)))
-        return false; /* a text that is no object or list names nothing */
+    if (s->depth == 0 && (!c || !strchr(" \t\r\n{[\xef\xbb\xbf", c)))
+        return false; /* a text that is no object or list names nothing; a byte order mark is fine
+                       */
     switch (c) {
     case '"':
         string_begins(s);

@@ -25,8 +25,9 @@ struct pin_scan {
     struct slice host; /* of URLs; outlives this */
     pin_name_cb found;
     void *arg;
-    bool is_over; /* no more is looked at: the value has ended, or this is no JSON */
-    uint64_t at;  /* bytes fed */
+    bool is_over;       /* no more is looked at: the value has ended, or this is no JSON */
+    bool is_unreadable; /* a value was longer than we keep and begins like a name */
+    uint64_t at;        /* bytes fed */
     uint32_t depth;
     uint64_t is_object[PIN_DEPTH_MAX / 64]; /* bit: the kind of each container */
     bool in_string, is_key, wants_value, is_escaped, is_too_long;

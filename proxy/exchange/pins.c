@@ -1,5 +1,5 @@
-/* A hash table with chains, a list from the oldest to the newest, and counters by account that are
- * read without the lock.
+/* A hash table with chains, a list from the oldest to the newest, another for each pool, and
+ * counters by account that are read without the lock.
  *
  * A lock breaks the rule that threads share nothing that changes. A letter to each worker would not
  * do: the client gets the upload's address and may be at another worker before the letter is. */
@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/seal.h"
+#include "base/siphash.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,9 +19,18 @@
 #define COUNTERS 256u /* some share one: a look too many */
 #define YOUNG_MS 5000u
 
+/* A pool that has entries. */
+struct owner {
+    struct owner *next;
+    int64_t pool_id;
+    size_t count;
+    struct list oldest;
+};
+
 struct entry {
     struct entry *next;
-    struct list age;
+    struct owner *owner;
+    struct list age, owners_age;
     uint64_t hash, made_ms;
     int64_t pool_id, account_id, expires_at;
     uint64_t
@@ -30,7 +41,9 @@ struct entry {
 
 struct pins {
     pthread_mutex_t lock;
+    unsigned char key[SIPHASH_KEY]; /* random: chains cannot be aimed at */
     struct list oldest;
+    struct owner *owners; /* a few */
     size_t count;
     uint64_t sweep; /* from 1 */
     atomic_int all, by_account[COUNTERS], by_pool[COUNTERS];
@@ -43,6 +56,7 @@ enum err pins_create(struct pins **ret)
     if (!p)
         return ERR_NOMEM;
     CHECK(pthread_mutex_init(&p->lock, NULL) == 0);
+    random_bytes(p->key, sizeof p->key);
     list_init(&p->oldest);
     p->sweep = 1;
     *ret = p;
@@ -63,12 +77,55 @@ static void count(struct pins *p, const struct entry *e, int by)
     atomic_fetch_add_explicit(&p->by_pool[counter_of(e->pool_id)], by, memory_order_relaxed);
 }
 
+/* ---- the pools ---- */
+
+static struct owner *owner_of(struct pins *p, int64_t pool_id)
+{
+    struct owner *o = p->owners;
+    while (o && o->pool_id != pool_id)
+        o = o->next;
+    if (o)
+        return o;
+    o = mem_calloc(1, sizeof *o);
+    if (!o)
+        return NULL;
+    o->pool_id = pool_id;
+    list_init(&o->oldest);
+    o->next = p->owners;
+    p->owners = o;
+    return o;
+}
+
+static void leave_owner(struct pins *p, struct entry *e)
+{
+    struct owner *o = e->owner, **at = &p->owners;
+    list_remove(&e->owners_age);
+    if (--o->count > 0)
+        return;
+    while (*at != o)
+        at = &(*at)->next;
+    *at = o->next;
+    mem_free(o);
+}
+
+static struct owner *largest_owner(const struct pins *p)
+{
+    struct owner *most = p->owners;
+    for (struct owner *o = most; o; o = o->next)
+        if (o->count > most->count)
+            most = o;
+    return most;
+}
+
+/* ---- the table ---- */
+
 static void unlink_entry(struct pins *p, struct entry **at)
 {
     struct entry *e = *at;
     CHECK(e);
     *at = e->next;
     list_remove(&e->age);
+    leave_owner(p, e);
     count(p, e, -1);
     mem_free(e);
 }
@@ -84,15 +141,6 @@ void pins_destroy(struct pins *p)
     mem_free(p);
 }
 
-/* FNV-1a; names are the provider's, and there are PINS_MAX at most. */
-static uint64_t hash_of(struct slice name)
-{
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < name.n; i++)
-        h = (h ^ (unsigned char)name.p[i]) * 0x100000001b3u;
-    return h ^ h >> 29;
-}
-
 static struct entry **find(struct pins *p, uint64_t hash, int64_t pool_id, struct slice name)
 {
     struct entry **at = &p->buckets[hash % BUCKETS];
@@ -102,8 +150,8 @@ static struct entry **find(struct pins *p, uint64_t hash, int64_t pool_id, struc
     return at;
 }
 
-static bool is_known_elsewhere(const struct pins *p, uint64_t hash, struct slice name,
-                               int64_t now_s)
+/* By whichever pool. */
+static bool is_known(const struct pins *p, uint64_t hash, struct slice name, int64_t now_s)
 {
     for (const struct entry *e = p->buckets[hash % BUCKETS]; e; e = e->next)
         if (e->hash == hash && e->expires_at > now_s && slice_eq(e->name, name))
@@ -114,7 +162,7 @@ static bool is_known_elsewhere(const struct pins *p, uint64_t hash, struct slice
 enum pin_status pins_find(struct pins *p, int64_t pool_id, struct slice name, int64_t now_s,
                           struct pin *ret)
 {
-    uint64_t hash = hash_of(name);
+    uint64_t hash = siphash(p->key, name);
     enum pin_status status = PIN_UNKNOWN;
     pthread_mutex_lock(&p->lock);
     const struct entry *e = *find(p, hash, pool_id, name);
@@ -125,14 +173,14 @@ enum pin_status pins_find(struct pins *p, int64_t pool_id, struct slice name, in
         ret->expires_at = e->expires_at;
         CHECK(slice_copy(e->name, ret->name, sizeof ret->name) &&
               slice_copy(e->domain, ret->domain, sizeof ret->domain));
-    } else if (is_known_elsewhere(p, hash, name, now_s)) {
+    } else if (is_known(p, hash, name, now_s)) {
         status = PIN_FOREIGN;
     }
     pthread_mutex_unlock(&p->lock);
     return status;
 }
 
-static struct entry *make_entry(const struct pin *pin)
+static struct entry *make_entry(const struct pins *p, const struct pin *pin)
 {
     struct slice name = slice_of(pin->name), domain = slice_of(pin->domain);
     struct entry *e = mem_calloc(1, sizeof *e + name.n + domain.n + 1);
@@ -143,7 +191,7 @@ static struct entry *make_entry(const struct pin *pin)
     memcpy(text + name.n, domain.p, domain.n);
     e->name = slice_make(text, name.n);
     e->domain = slice_make(text + name.n, domain.n);
-    e->hash = hash_of(name);
+    e->hash = siphash(p->key, name);
     e->made_ms = clock_mono_ms();
     e->pool_id = pin->pool_id;
     e->account_id = pin->account_id;
@@ -151,43 +199,58 @@ static struct entry *make_entry(const struct pin *pin)
     return e;
 }
 
-static void add(struct pins *p, struct entry *e)
+/* The pool that has most gives: nobody's haste drives out what others have. */
+static void make_room(struct pins *p)
 {
-    if (p->count == PINS_MAX) {
-        const struct entry *old = container_of(p->oldest.next, struct entry, age);
-        unlink_entry(p, find(p, old->hash, old->pool_id, old->name));
+    const struct owner *o = largest_owner(p);
+    CHECK(o);
+    const struct entry *old = container_of(o->oldest.next, struct entry, owners_age);
+    unlink_entry(p, find(p, old->hash, old->pool_id, old->name));
+}
+
+/* False: no memory; E is freed. */
+static bool add(struct pins *p, struct entry *e)
+{
+    if (p->count == PINS_MAX)
+        make_room(p);
+    e->owner = owner_of(p, e->pool_id);
+    if (!e->owner) {
+        mem_free(e);
+        return false;
     }
+    e->owner->count++;
+    list_add_last(&e->owner->oldest, &e->owners_age);
     struct entry **first = &p->buckets[e->hash % BUCKETS];
     e->next = *first;
     *first = e;
     list_add_last(&p->oldest, &e->age);
     count(p, e, 1);
+    return true;
 }
 
 bool pins_put(struct pins *p, const struct pin *pin, bool replaces)
 {
-    struct entry *e = make_entry(pin);
+    struct entry *e = make_entry(p, pin);
     if (!e)
         return false;
     pthread_mutex_lock(&p->lock);
-    struct entry **old = find(p, e->hash, e->pool_id, e->name);
-    bool is_free = !*old || (*old)->expires_at <= clock_wall_s();
-    bool takes = replaces || is_free;
+    bool takes = replaces || !is_known(p, e->hash, e->name, clock_wall_s());
     if (takes) {
+        struct entry **old = find(p, e->hash, e->pool_id, e->name);
         if (*old)
             unlink_entry(p, old);
-        add(p, e);
+        takes = add(p, e);
+    } else {
+        mem_free(e);
     }
     pthread_mutex_unlock(&p->lock);
-    if (!takes)
-        mem_free(e);
     return takes;
 }
 
 bool pins_drop(struct pins *p, int64_t pool_id, struct slice name)
 {
     pthread_mutex_lock(&p->lock);
-    struct entry **at = find(p, hash_of(name), pool_id, name);
+    struct entry **at = find(p, siphash(p->key, name), pool_id, name);
     bool was_there = *at != NULL;
     if (was_there)
         unlink_entry(p, at);
@@ -235,7 +298,7 @@ void pins_sweep_begin(struct pins *p)
 
 void pins_stored(struct pins *p, const struct pin *pin)
 {
-    struct entry *e = make_entry(pin);
+    struct entry *e = make_entry(p, pin);
     if (!e)
         return;
     e->is_seen = true;
@@ -244,14 +307,14 @@ void pins_stored(struct pins *p, const struct pin *pin)
     struct entry **at = find(p, e->hash, e->pool_id, e->name);
     if (*at)
         unlink_entry(p, at);
-    add(p, e);
+    (void)add(p, e); /* without memory it comes with the next sweep */
     pthread_mutex_unlock(&p->lock);
 }
 
 void pins_written(struct pins *p, int64_t pool_id, struct slice name)
 {
     pthread_mutex_lock(&p->lock);
-    struct entry *e = *find(p, hash_of(name), pool_id, name);
+    struct entry *e = *find(p, siphash(p->key, name), pool_id, name);
     if (e)
         e->stored_in = p->sweep;
     pthread_mutex_unlock(&p->lock);

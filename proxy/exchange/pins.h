@@ -7,7 +7,7 @@
 #include "policy/policy.h"
 #include "route/resource.h"
 
-#define PINS_MAX 20000 /* the oldest make room; data/schema has the same bound */
+#define PINS_MAX 20000 /* the oldest of the pool that has most make room; as in data/schema */
 
 struct pins;
 
@@ -29,8 +29,8 @@ void pins_destroy(struct pins *p);
 /** *RET is filled for PIN_OURS only. */
 enum pin_status pins_find(struct pins *p, int64_t pool_id, struct slice name, int64_t now_s,
                           struct pin *ret);
-/** Adds; when the pool has one of that name, it is replaced (REPLACES) or stays. False: nothing
- * changed, or no memory. */
+/** Adds. REPLACES: the pool's own one of that name goes; else nothing is added when any pool has
+ * one of that name. False: nothing changed, or no memory. */
 bool pins_put(struct pins *p, const struct pin *pin, bool replaces);
 bool pins_drop(struct pins *p, int64_t pool_id, struct slice name);
 /** Does an account of this pool hold anything, for whomever? Asks no lock. */

@@ -86,6 +86,14 @@ static const struct {
                            "accounts, and one account must serve it. Upload or make them anew, "
                            "then they come to one.",
                            false},
+    [REPLY_PINS_MANY] = {400, "INVALID_ARGUMENT", "invalid_request_error", "http_request_denied",
+                         "This request names more than 64 files, caches or operations.", false},
+    [REPLY_PIN_UNREADABLE] = {400, "INVALID_ARGUMENT", "invalid_request_error",
+                              "http_request_denied",
+                              "This body may name files, caches or operations and cannot be read "
+                              "here. Send it as JSON, uncompressed or as gzip, with names of at "
+                              "most 512 bytes.",
+                              false},
     [REPLY_PATH] = {404, "NOT_FOUND", "not_found_error", "http_request_denied",
                     "This path is not served through this proxy.", false},
     [REPLY_METHOD] = {405, "INVALID_ARGUMENT", "invalid_request_error", "http_request_denied",

@@ -8,6 +8,7 @@ import socket
 import time
 
 import client
+import rpc
 from harness import ALICE, GEMINI, MODEL, VERTEX, LabCase, email, slow, until
 
 BEARER = [("authorization", "Bearer " + ALICE)]
@@ -162,7 +163,10 @@ class Uploads(PinCase):
         self.assertNothingForwarded()
 
     def test_an_upload_that_nobody_began_here(self):
-        for query in ("upload_id=up-unknown", "upload_id=a&upload_id=b", "upload_id="):
+        known = self.start().partition("upload_id=")[2].partition("&")[0]
+        self.cloud.reset()
+        for query in ("upload_id=up-unknown", "upload_id=a&upload_id=b", "upload_id=", "upload%5Fid=up-unknown",
+                      f"upload_id={known}&upload%5fid=other", f"upload_id={known}&upload%5id=other"):
             with self.subTest(query=query):
                 self.assertOwnError(self.piece(f"{UPLOAD}?{query}", b"x", 0), 404, "gemini", ("Begin it anew",))
         self.assertNothingForwarded()
@@ -197,12 +201,13 @@ class Uploads(PinCase):
             self.assertStatus(self.piece(f"{UPLOAD}?upload_id=relative", b"x", 0, token=token), 403)
             self.assertEqual(self.cloud.log(GEMINI)[-1]["account"], account)
 
-    def test_a_grpc_stream_is_not_waited_for(self):
+    def test_a_grpc_stream_is_waited_for_up_to_its_first_message(self):
         self.upload()
-        grpc = "/v1beta/models/m:streamGenerateContent"
+        grpc = "/google.ai.generativelanguage.v1beta.GenerativeService/StreamGenerateContent"
         with contextlib.closing(self.lab.tunnel(GEMINI, h2=True)) as tunnel:
-            x = tunnel.open("POST", grpc, [("x-goog-api-key", ALICE), ("content-type", "application/grpc"), ("te", "trailers")], end=False)
-            self.assertTrue(until(lambda: [r for r in self.cloud.log(GEMINI) if r["target"] == grpc]), "nothing is sent before the first message")
+            fields = [("x-goog-api-key", ALICE), ("content-type", "application/grpc"), ("te", "trailers")]
+            x = tunnel.open("POST", grpc, fields, rpc.frame(rpc.field(1, "models/m")), end=False)
+            self.assertTrue(until(lambda: [r for r in self.cloud.log(GEMINI) if r["target"] == grpc]), "nothing is sent before the second message")
             tunnel.cancel(x)
 
     def test_the_older_protocol_with_location(self):
@@ -281,25 +286,69 @@ class Files(PinCase):
             self.ok(self.ask(GEMINI_GENERATE, body_with(uri).replace(b"[", b"[" + part, 1), TEAM[number + 1]))
             self.assertEqual(self.cloud.log(GEMINI)[-1]["account"], account)  # the fake keeps no such body
 
-    def test_other_pools_do_not_get_at_it(self):
+    def other_pool(self):
+        """CAROL has the same accounts by another pool."""
         self.lab.sql("insert into pool (name) values ('other') on conflict do nothing")
         self.lab.cs("pool", "set", "other", "acct-1=1", "acct-2=1", "acct-3=1", "acct-4=1")
         if not self.lab.query("select 1 from client where name = 'carol'"):
             self.lab.add_client("carol", "gemini", CAROL, "--pool", "other")
         self.settle()
+
+    def test_other_pools_do_not_get_at_it(self):
+        self.other_pool()
         made, path = self.upload(), self.start()
         self.cloud.reset()
-        packed = gzip.compress(body_with(made["uri"]))
+        uri = made["uri"]
+        packed = gzip.compress(body_with(uri))
         for response in (self.get("/v1beta/" + made["name"], CAROL),
                          self.get("/v1beta/files/%" + "%02x" % ord(made["name"][6]) + made["name"][7:], CAROL),
                          self.ask("/v1beta/" + made["name"], token=CAROL, method="DELETE"),
-                         self.ask(GEMINI_GENERATE, body_with(made["uri"]), CAROL),
-                         self.ask(GEMINI_GENERATE, body_with(made["uri"]).replace(b"files/", b"file\\u0073/"), CAROL),
+                         self.ask(GEMINI_GENERATE, body_with(uri), CAROL),
+                         self.ask(GEMINI_GENERATE, body_with(uri).replace(b"files/", b"file\\u0073/"), CAROL),
+                         self.ask(GEMINI_GENERATE, body_with(uri.replace(GEMINI, GEMINI + ":443")), CAROL),
+                         self.ask(GEMINI_GENERATE, body_with(uri.replace("files/", "%66iles/")), CAROL),
                          self.ask(GEMINI_GENERATE, packed, CAROL, headers=[("content-encoding", "gzip")]),
-                         self.piece(path, b"x", 0, token=CAROL)):
+                         self.ask(GEMINI_GENERATE, packed, CAROL, headers=[("content-encoding", "x-gzip")]),
+                         self.piece(path, b"x", 0, token=CAROL),
+                         self.piece(path.replace("upload_id", "upload%5Fid"), b"x", 0, token=CAROL)):
             self.assertOwnError(response, 403, "gemini", ("may not exist",))
+        grpc = self.ask(GEMINI_GENERATE, body_with(uri), CAROL, headers=[("content-type", "application/grpc")])
+        self.assertIn("credswap", grpc.one("proxy-status") or "", "that type does not hide what the body names")
         self.assertNothingForwarded()
         self.ok(self.get("/v1beta/" + made["name"]))
+
+    def test_what_cannot_be_read_is_refused_while_somebody_has_something(self):
+        uri = self.upload()["uri"]
+        body = body_with(uri)
+        packed = gzip.compress(body)
+        self.cloud.reset()
+        for name, data, headers in (("two members", gzip.compress(b" ") + packed, [("content-encoding", "gzip")]),
+                                    ("broken", packed[:20] + b"xxxx" + packed[24:], [("content-encoding", "gzip")]),
+                                    ("br", packed, [("content-encoding", "br")]),
+                                    ("several", packed, [("content-encoding", "gzip, gzip")]),
+                                    ("two fields", packed, [("content-encoding", "identity"), ("content-encoding", "gzip")]),
+                                    ("protobuf", b"\x0a\x00", [("content-type", "application/x-protobuf")]),
+                                    ("a long name", body_with(uri + "?" + "x" * 600), [])):
+            with self.subTest(name):
+                self.assertOwnError(self.ask(GEMINI_GENERATE, data, headers=headers), 400, "gemini", ("uncompressed or as gzip",))
+        self.assertOwnError(self.ask(GEMINI_GENERATE, body_with(*(f"files/{n}" for n in range(65)))), 400, "gemini", ("more than 64",))
+        self.assertNothingForwarded()
+        many = self.ask(GEMINI_GENERATE, body_with(*(f"files/{n % 64}" for n in range(200))))
+        self.assertEqual((many.status, many.one("proxy-status")), (403, None))  # the provider's word
+        self.assertStatus(self.ask(GEMINI_GENERATE, body_with("https://example.com/?" + "x" * 600)), 200)
+
+    def test_grpc_in_base64_is_refused_while_somebody_has_something(self):
+        self.upload()
+        self.cloud.reset()
+        path = "/google.ai.generativelanguage.v1beta.GenerativeService/GenerateContent"
+        response = self.ask(path, b"AAAAAAA=", headers=[("content-type", "application/grpc-web-text")])
+        self.assertIn("credswap", response.one("proxy-status") or "", response)
+        self.assertNothingForwarded()
+
+    def test_a_path_that_is_too_long_to_be_read(self):
+        long = CACHES.format("p" * 1100) + "/1"
+        self.assertOwnError(self.get(long, host=VERTEX), 404, "vertex")
+        self.assertNothingForwarded()
 
     def test_what_is_not_ours_is_nobodys_business(self):
         for ref in ("https://example.com/v1beta/files/abc", "https://www.youtube.com/watch?v=1", "gs://bucket/files/abc", "files/"):
@@ -391,6 +440,27 @@ class Files(PinCase):
 class FilesH2(Files):
     LAB = {"accounts": 4, "claude": False, "cloud_args": ("--h2",)}
     H2 = True
+
+    def test_other_pools_do_not_get_at_it_by_grpc(self):
+        self.other_pool()
+        made = self.upload()
+        owner = self.cloud.log(GEMINI)[-1]["account"]
+        self.cloud.reset()
+        path = "/google.ai.generativelanguage.v1beta.GenerativeService/GenerateContent"
+        data = rpc.field(3, rpc.field(1, "text/plain") + rpc.field(2, made["uri"]) + rpc.field(6, 50))
+        body = rpc.frame(rpc.field(1, "models/gemini-2.5-pro") + rpc.field(2, rpc.field(1, data)))
+        confusing = rpc.frame(b"".join(rpc.field(9, f"projects/p/locations/l/models/{n}") for n in range(6)) + body[5:])
+        for message, token, code in ((body, CAROL, 7), (confusing, CAROL, 7), (body, TEAM[1], 12)):  # 12: the fake has no such service
+            with contextlib.closing(self.lab.tunnel(GEMINI, h2=True)) as tunnel:
+                fields = [("x-goog-api-key", token), ("content-type", "application/grpc"), ("te", "trailers")]
+                x = tunnel.open("POST", path, fields, end=False)
+                for i in range(0, len(message), 40):
+                    tunnel.send_body(x, message[i:i + 40], i + 40 >= len(message))
+                tunnel.wait(x)
+                both = dict(x.headers) | dict(x.trailers)
+                self.assertEqual(int(both["grpc-status"]), code, both)
+        self.assertEqual(len(self.cloud.log(GEMINI)), 1)
+        self.assertEqual(self.cloud.log(GEMINI)[0]["account"], owner, "the message names a file of another account")
 
 
 class Lasting(PinCase):

@@ -134,6 +134,7 @@ static void ask(struct slice target)
                          slice_make(exact, target.n), &r);
         CHECK(r.name.n < RESOURCE_MAX && (r.name.n == 0 || r.name.p == r.buf));
         CHECK(!r.is_upload || r.effect == EFFECT_UPLOAD);
+        CHECK(!r.is_unreadable || r.name.n == 0);
     }
     mem_free(exact);
 }
@@ -163,6 +164,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         at += n;
     }
     CHECK(more == more_b && a.at == b.at && a.depth == b.depth);
+    CHECK(a.is_unreadable == b.is_unreadable);
     CHECK(slice_eq(sbuf_slice(&whole.names), sbuf_slice(&cut.names)));
     if (kind == PIN_SCAN_USED)
         compare(body, &whole.names);

@@ -295,6 +295,7 @@ def inputs():
     for data in grpc_messages():
         for seed in (0, 7):
             yield "rpc_scan", bytes((seed,)) + data
+        yield "pin_rpc", data[5:]
     for data in websocket_messages():
         for seed in (0, 7):
             yield "ws_setup", bytes((seed,)) + data

@@ -110,6 +110,21 @@ static void what_an_answer_makes_is_pinned_and_what_is_deleted_is_not(void **sta
     assert_int_equal(pins_count(table), 0);
 }
 
+static void a_result_shows_files_and_takes_none_away(void **state)
+{
+    pin("operations/1", alices_pool(), A);
+    pin("files/theirs", alices_pool() + 1000, B);
+    assert_true(connect_client(VERTEX));
+    send_text("GET /v1/projects/mine/locations/us-central1/operations/1 HTTP/1.1~host: " VERTEX
+              "~x-goog-api-key: " ALICE "~~");
+    do_says(&w.backs[0], "200 | {\"response\":[{\"uri\":\"files/theirs\"},{\"uri\":\"files/new\"},"
+                         "{\"uri\":\"cachedContents/5\"},{\"uri\":\"batches/6\"}]}");
+    settle();
+    assert_non_null(strstr(w.log, "pinned files/new "));
+    assert_null(strstr(w.log, "pinned files/theirs"));
+    assert_int_equal(pins_count(table), 3);
+}
+
 static void a_failed_answer_pins_nothing(void **state)
 {
     post(CACHES, "{}");
@@ -193,6 +208,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         P(the_body_is_rewritten_for_the_account_and_its_place),
         P(what_an_answer_makes_is_pinned_and_what_is_deleted_is_not),
+        P(a_result_shows_files_and_takes_none_away),
         P(a_failed_answer_pins_nothing),
         P(nobody_else_is_asked),
         P(a_pinned_exchange_survives_each_failure),

@@ -104,6 +104,7 @@ static void bodies_use_what_was_made(void **state)
     reads(k, "{\"fileUri\":\"" FILE_URL "a\\u00e4\"}", ""); /* no id */
     reads(k, "{\"thisKeyIsLongerThanAnyOfOurs\":1,\"fileUri\":\"" FILE_URL "a\"}", "files/a");
     reads(k, "{\"a\":[1,2}", "");
+    reads(k, "\xef\xbb\xbf{\"fileUri\":\"files/a\"}", "files/a");
     reads(k, "\x05{\"fileUri\":\"files/no\"}", "");
     reads(k, "{}{\"fileUri\":\"" FILE_URL "no\"}", "");
 }
@@ -129,6 +130,38 @@ static void what_is_too_deep_or_too_long_is_not_looked_at(void **state)
     sbuf_finish(&deep);
 }
 
+static void nothing(void *arg, const struct pin_name *n)
+{
+    (void)arg;
+    (void)n;
+}
+
+static void a_long_value_that_may_be_a_name_is_told(void **state)
+{
+    static const struct {
+        const char *begin;
+        size_t more;
+        bool is_unreadable;
+    } table[] = {
+        {"{\"fileUri\":\"" FILE_URL, PIN_TEXT_MAX, true},
+        {"{\"fileUri\":\"" FILE_URL, 9, false},
+        {"{\"cachedContent\":\"projects\\/", PIN_TEXT_MAX, true},
+        {"{\"fileUri\":\"https://example.com/", PIN_TEXT_MAX, false},
+        {"{\"uri\":\"data:image/png;base64,", PIN_TEXT_MAX, false},
+        {"{\"text\":\"files/", PIN_TEXT_MAX, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct pin_scan s;
+        pin_scan_init(&s, PIN_SCAN_USED, HOST, nothing, NULL);
+        (void)pin_scan_feed(&s, table[i].begin, strlen(table[i].begin));
+        for (size_t n = 0; n < table[i].more; n++)
+            (void)pin_scan_feed(&s, "a", 1);
+        (void)pin_scan_feed(&s, "\"}", 2);
+        if (s.is_unreadable != table[i].is_unreadable)
+            fail_msg("%s", table[i].begin);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -136,6 +169,7 @@ int main(void)
         cmocka_unit_test(results_show_files),
         cmocka_unit_test(bodies_use_what_was_made),
         cmocka_unit_test(what_is_too_deep_or_too_long_is_not_looked_at),
+        cmocka_unit_test(a_long_value_that_may_be_a_name_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,6 +92,18 @@ static void it_is_replaced_only_by_who_may(void **state)
     assert_int_equal(pins_count(table), 1);
 }
 
+static void what_another_pool_has_is_not_taken(void **state)
+{
+    struct pin p = pin("files/a", 11, 2);
+    put("files/a", 10, 1);
+    assert_false(pins_put(table, &p, false));
+    assert_int_equal(find("files/a", 11), -1);
+    clock_advance_fake(60000);
+    p.expires_at += 60;
+    assert_true(pins_put(table, &p, false)); /* nobody has it any more */
+    assert_int_equal(find("files/a", 11), 2);
+}
+
 static void it_ends(void **state)
 {
     struct pin other = pin("files/a", 10, 2);
@@ -114,6 +126,28 @@ static void the_oldest_make_room(void **state)
     assert_int_equal(pins_count(table), PINS_MAX);
     assert_int_equal(find("files/9", 10), 0);
     assert_int_equal(find("files/10", 10), 1);
+}
+
+static void nobodys_haste_drives_out_what_others_have(void **state)
+{
+    char name[64];
+    for (int i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "files/mine-%d", i);
+        put(name, 10, 1);
+    }
+    for (int i = 0; i < (int)PINS_MAX + 500; i++) {
+        snprintf(name, sizeof name, "files/%d", i);
+        put(name, 11, 2);
+    }
+    assert_int_equal(pins_count(table), PINS_MAX);
+    for (int i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "files/mine-%d", i);
+        assert_int_equal(find(name, 10), 1);
+    }
+    put("files/one-more", 10, 1);
+    assert_int_equal(find("files/mine-0", 10), 1);
+    assert_int_equal(find("files/600", 11), 0);
+    assert_int_equal(find("files/601", 11), 2);
 }
 
 static void a_pool_without_any_is_not_concerned(void **state)
@@ -195,8 +229,10 @@ static void all_threads_at_once(void **state)
 static void without_memory_nothing_is_noted(void **state)
 {
     struct pin p = pin("files/a", 10, 1);
-    mem_fail_after(1, 0);
-    assert_false(pins_put(table, &p, true));
+    for (int n = 1; n <= 2; n++) {
+        mem_fail_after(n, 0);
+        assert_false(pins_put(table, &p, true));
+    }
     mem_fail_after(1, 0);
     pins_stored(table, &p);
     mem_fail_after(0, 0);
@@ -210,8 +246,10 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         T(a_name_belongs_to_a_pool),
         T(it_is_replaced_only_by_who_may),
+        T(what_another_pool_has_is_not_taken),
         T(it_ends),
         T(the_oldest_make_room),
+        T(nobodys_haste_drives_out_what_others_have),
         T(a_pool_without_any_is_not_concerned),
         T(what_the_store_lost_goes),
         T(all_threads_at_once),

@@ -21,6 +21,12 @@ static void texts_name_what_they_name(void **state)
         {URL "/v1beta/files/abc-1:download?alt=media", "files/abc-1"},
         {URL "/download/v1beta/files/abc-1:download?alt=media", "files/abc-1"},
         {"https://GenerativeLanguage.googleapis.com/v1/files/abc-1", "files/abc-1"},
+        {URL ":443/v1beta/files/abc-1", "files/abc-1"},
+        {URL "/v1beta/files/%61bc-1", "files/abc-1"},
+        {URL "/v1beta/%66iles%2Fabc-1?x=%", "files/abc-1"},
+        {URL "/v1beta/files/%2561bc", NULL},
+        {URL "/v1beta/files/%6", NULL},
+        {URL ":444/v1beta/files/abc-1", NULL},
         {"cachedContents/1", "cachedContents/1"},
         {"projects/p/locations/l/cachedContents/1", "cachedContents/1"},
         {"projects/123456/locations/l/cachedContents/1", "cachedContents/1"},
@@ -122,6 +128,60 @@ static void requests_say_what_they_are_about(void **state)
     assert_int_equal(r.name.n, 0);
 }
 
+static void what_is_too_long_may_still_be_told_from_the_rest(void **state)
+{
+    static const struct {
+        const char *text;
+        bool may;
+    } table[] = {
+        {URL "/v1beta/fi", true},
+        {URL ":443/v1", true},
+        {"projects/aaaa", true},
+        {"files/aaa", true},
+        {"cachedContents/", true},
+        {"projects/a b", false},
+        {"https://example.com/", false},
+        {URL, false},
+        {"data:image/png;base64,", false},
+        {"once upon a time", false},
+        {"files/\n", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        if (resource_may_begin(slice_of(table[i].text), HOST) != table[i].may)
+            fail_msg("%s", table[i].text);
+}
+
+static void what_cannot_be_read_says_so(void **state)
+{
+    char target[2048];
+    char a[1200];
+    static const struct {
+        const char *before;
+        size_t n;
+        const char *behind;
+        bool is_unreadable;
+    } table[] = {
+        {"/v1/projects/", 1100, "/locations/l/cachedContents/1", true},
+        {"/v1/projects/", 100, "/locations/l/cachedContents/1", false},
+        {"/v1beta/files/", 250, "", true},
+        {"/v1beta/files/", 249, "", false},
+        {"/v1beta/files/", 1, "%6", true},
+        {"/v1beta/files/", 1, "%6g", true},
+        {"/v1/operations/", 1, "/2/3/4/5/6/7/8/9/10/11/12", true},
+        {"/v1beta/models/", 300, ":generateContent", false},
+        {"/v1beta/files/a?", 1100, "", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct resource_request r;
+        memset(a, 'a', sizeof a);
+        a[table[i].n] = '\0';
+        snprintf(target, sizeof target, "%s%s%s", table[i].before, a, table[i].behind);
+        resource_request(API_VERTEX, SLICE("GET"), slice_of(target), &r);
+        if (r.is_unreadable != table[i].is_unreadable || (r.is_unreadable && r.name.n))
+            fail_msg("%s", target);
+    }
+}
+
 static void an_upload_is_named_by_a_hash_of_its_id(void **state)
 {
     struct resource_request a, b;
@@ -136,7 +196,14 @@ static void an_upload_is_named_by_a_hash_of_its_id(void **state)
     resource_request(API_GEMINI, SLICE("PUT"), SLICE("/upload/v1/files?x=1&upload_id=secret-2"),
                      &b);
     assert_false(slice_eq(a.name, b.name));
+    resource_request(API_GEMINI, SLICE("PUT"), SLICE("/upload/v1/files?upload%5Fid=secret-1"), &b);
+    assert_true(b.is_upload && slice_eq(a.name, b.name));
     static const char *const unclear[] = {"/upload/v1beta/files?upload_id=a&upload_id=b",
+                                          "/upload/v1beta/files?upload_id=a&upload%5fid=b",
+                                          "/upload/v1beta/files?upload_id=&upload_id=b",
+                                          "/upload/v1beta/files?upload%5id=a",
+                                          "/upload/v1beta/files?upload_id=a&upload%5",
+                                          "/upload/v1beta/files?upload_id",
                                           "/upload/v1beta/files?upload_id="};
     for (size_t i = 0; i < ARRAY_LEN(unclear); i++) {
         resource_request(API_GEMINI, SLICE("POST"), slice_of(unclear[i]), &a);
@@ -163,6 +230,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_name_what_they_name),
         cmocka_unit_test(requests_say_what_they_are_about),
+        cmocka_unit_test(what_is_too_long_may_still_be_told_from_the_rest),
+        cmocka_unit_test(what_cannot_be_read_says_so),
         cmocka_unit_test(an_upload_is_named_by_a_hash_of_its_id),
         cmocka_unit_test(names_last_as_long_as_what_they_name),
     };

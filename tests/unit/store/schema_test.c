@@ -213,6 +213,28 @@ static void requests_and_events_are_bounded(void **state)
     assert_int_equal(shell_int(f, "SELECT count(*) FROM event WHERE kind = 'audit'"), 1);
 }
 
+static void the_pool_with_most_pins_makes_room(void **state)
+{
+    struct fix *f = *state;
+    add_account(f, "a");
+    assert_int_equal(
+        shell(f,
+              "INSERT INTO pin (name, pool, account, expires_at) WITH RECURSIVE n(i) AS (SELECT 1 "
+              "UNION ALL SELECT i + 1 FROM n LIMIT 100) SELECT 'files/c-' || i, 'claude', 'a', 9 "
+              "FROM n"),
+        SQLITE_OK);
+    assert_int_equal(
+        shell(f,
+              "INSERT INTO pin (name, pool, account, expires_at) WITH RECURSIVE n(i) AS (SELECT 1 "
+              "UNION ALL SELECT i + 1 FROM n LIMIT 20500) SELECT 'files/g-' || i, 'gemini', 'a', 9 "
+              "FROM n"),
+        SQLITE_OK);
+    assert_int_equal(shell_int(f, "SELECT count(*) FROM pin WHERE pool = 'claude'"), 100);
+    assert_true(shell_int(f, "SELECT count(*) FROM pin") <= 20063);
+    assert_int_equal(shell_int(f, "SELECT count(*) FROM pin WHERE name = 'files/g-1'"), 0);
+    assert_int_equal(shell_int(f, "SELECT count(*) FROM pin WHERE name = 'files/g-20500'"), 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, fix_setup, fix_teardown)
@@ -223,6 +245,7 @@ int main(void)
         T(renaming_and_deleting_by_hand_leaves_no_orphans),
         T(generation_counts_configuration_edits_only),
         T(requests_and_events_are_bounded),
+        T(the_pool_with_most_pins_makes_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,8 +25,11 @@ CREATE TABLE pin_change ( -- one row: counts what a look at new ids alone would 
 ) STRICT;
 INSERT INTO pin_change VALUES (1, 1);
 
+-- Above 20,000 names the pool that has most loses its oldest: nobody's haste drives out what others have.
 CREATE TRIGGER pin_bound AFTER INSERT ON pin WHEN new.id % 64 = 0 BEGIN
-  DELETE FROM pin WHERE id <= (SELECT id FROM pin ORDER BY id DESC LIMIT 1 OFFSET 20000);
+  DELETE FROM pin WHERE id IN (
+    SELECT id FROM pin WHERE pool = (SELECT pool FROM pin GROUP BY pool ORDER BY count(*) DESC, pool LIMIT 1)
+    ORDER BY id LIMIT max(0, (SELECT count(*) FROM pin) - 20000));
 END;
 CREATE TRIGGER pin_delete_counts AFTER DELETE ON pin BEGIN
   UPDATE pin_change SET value = value + 1;

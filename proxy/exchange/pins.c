@@ -10,14 +10,15 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/seal.h"
-#include "base/siphash.h"
 
+#include <openssl/sha.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
 #define BUCKETS 8192u
 #define COUNTERS 256u /* some share one: a look too many */
 #define YOUNG_MS 5000u
+#define KEY_BYTES 16u
 
 /* A pool that has entries. */
 struct owner {
@@ -41,7 +42,7 @@ struct entry {
 
 struct pins {
     pthread_mutex_t lock;
-    unsigned char key[SIPHASH_KEY]; /* random: chains cannot be aimed at */
+    unsigned char key[KEY_BYTES]; /* random: chains cannot be aimed at */
     struct list oldest;
     struct owner *owners; /* a few */
     size_t count;
@@ -141,6 +142,18 @@ void pins_destroy(struct pins *p)
     mem_free(p);
 }
 
+static uint64_t hash_of(const struct pins *p, struct slice name)
+{
+    unsigned char text[KEY_BYTES + RESOURCE_MAX], sum[SHA256_DIGEST_LENGTH];
+    uint64_t hash;
+    size_t n = name.n < RESOURCE_MAX ? name.n : RESOURCE_MAX;
+    memcpy(text, p->key, KEY_BYTES);
+    memcpy(text + KEY_BYTES, name.p, n);
+    SHA256(text, KEY_BYTES + n, sum);
+    memcpy(&hash, sum, sizeof hash);
+    return hash;
+}
+
 static struct entry **find(struct pins *p, uint64_t hash, int64_t pool_id, struct slice name)
 {
     struct entry **at = &p->buckets[hash % BUCKETS];
@@ -162,7 +175,7 @@ static bool is_known(const struct pins *p, uint64_t hash, struct slice name, int
 enum pin_status pins_find(struct pins *p, int64_t pool_id, struct slice name, int64_t now_s,
                           struct pin *ret)
 {
-    uint64_t hash = siphash(p->key, name);
+    uint64_t hash = hash_of(p, name);
     enum pin_status status = PIN_UNKNOWN;
     pthread_mutex_lock(&p->lock);
     const struct entry *e = *find(p, hash, pool_id, name);
@@ -191,7 +204,7 @@ static struct entry *make_entry(const struct pins *p, const struct pin *pin)
     memcpy(text + name.n, domain.p, domain.n);
     e->name = slice_make(text, name.n);
     e->domain = slice_make(text + name.n, domain.n);
-    e->hash = siphash(p->key, name);
+    e->hash = hash_of(p, name);
     e->made_ms = clock_mono_ms();
     e->pool_id = pin->pool_id;
     e->account_id = pin->account_id;
@@ -250,7 +263,7 @@ bool pins_put(struct pins *p, const struct pin *pin, bool replaces)
 bool pins_drop(struct pins *p, int64_t pool_id, struct slice name)
 {
     pthread_mutex_lock(&p->lock);
-    struct entry **at = find(p, siphash(p->key, name), pool_id, name);
+    struct entry **at = find(p, hash_of(p, name), pool_id, name);
     bool was_there = *at != NULL;
     if (was_there)
         unlink_entry(p, at);
@@ -314,7 +327,7 @@ void pins_stored(struct pins *p, const struct pin *pin)
 void pins_written(struct pins *p, int64_t pool_id, struct slice name)
 {
     pthread_mutex_lock(&p->lock);
-    struct entry *e = *find(p, siphash(p->key, name), pool_id, name);
+    struct entry *e = *find(p, hash_of(p, name), pool_id, name);
     if (e)
         e->stored_in = p->sweep;
     pthread_mutex_unlock(&p->lock);

@@ -193,41 +193,48 @@ static void every_old_version_comes_forward(void **state)
     }
 }
 
-static const struct embedded_file *steps_with(const char *second)
+static const struct embedded_file *steps_with(const char *next)
 {
-    static struct embedded_file steps[2];
-    steps[0] = credswap_schema[0];
-    steps[1] =
-        (struct embedded_file){"002_test.sql", (const unsigned char *)second, strlen(second)};
+    static struct embedded_file steps[100];
+    static char name[32];
+    size_t n = (size_t)store_schema_newest();
+    assert_true(n + 1 < sizeof steps / sizeof *steps);
+    for (size_t i = 0; i < n; i++)
+        steps[i] = credswap_schema[i];
+    snprintf(name, sizeof name, "%03zu_test.sql", n + 1);
+    steps[n] = (struct embedded_file){name, (const unsigned char *)next, strlen(next)};
     return steps;
 }
 
 static void a_step_is_one_transaction_after_a_backup(void **state)
 {
     struct fix *f = *state;
-    if (store_schema_newest() != 1)
-        skip();
-    char bak[256];
-    snprintf(bak, sizeof bak, "%s.bak-v1", f->path);
+    int now = store_schema_newest();
+    size_t count = (size_t)now + 1;
+    char bak[256], bak2[300], step[32];
+    snprintf(bak, sizeof bak, "%s.bak-v%d", f->path, now);
+    snprintf(bak2, sizeof bak2, "%s.2", bak);
+    snprintf(step, sizeof step, "%03d_test.sql", now + 1);
     /* one that fails half way changes nothing */
     assert_err(f, ERR_DB,
                migrate_with(f->s,
-                            steps_with("ALTER TABLE pool ADD COLUMN x TEXT; SELECT nonsense;"), 2,
-                            &f->msg));
-    assert_non_null(strstr(f->msg.text, "002_test.sql"));
-    assert_int_equal(shell_int(f, "PRAGMA user_version"), 1);
+                            steps_with("ALTER TABLE pool ADD COLUMN x TEXT; SELECT nonsense;"),
+                            count, &f->msg));
+    assert_non_null(strstr(f->msg.text, step));
+    assert_int_equal(shell_int(f, "PRAGMA user_version"), now);
     assert_int_equal(
         shell_int(f, "SELECT count(*) FROM pragma_table_info('pool') WHERE name = 'x'"), 0);
     assert_int_equal(mode_of(bak), 0600);
     /* an old backup is never overwritten */
-    assert_ok(f, migrate_with(f->s, steps_with("ALTER TABLE pool ADD COLUMN x TEXT;"), 2, &f->msg));
-    assert_int_equal(shell_int(f, "PRAGMA user_version"), 2);
-    assert_int_equal(access(fix_file(f, "t.db.bak-v1.2"), F_OK), 0);
-    assert_ok(f, migrate_with(f->s, steps_with("nonsense"), 2, &f->msg));
+    assert_ok(
+        f, migrate_with(f->s, steps_with("ALTER TABLE pool ADD COLUMN x TEXT;"), count, &f->msg));
+    assert_int_equal(shell_int(f, "PRAGMA user_version"), now + 1);
+    assert_int_equal(access(bak2, F_OK), 0);
+    assert_ok(f, migrate_with(f->s, steps_with("nonsense"), count, &f->msg));
     struct store *s = NULL;
     assert_err(f, ERR_SCHEMA, store_open(f->path, 0, &s, &f->msg));
     assert_ok(f, store_open(bak, 0, &s, &f->msg));
-    assert_int_equal(store_schema(s), 1);
+    assert_int_equal(store_schema(s), now);
     store_close(s);
 }
 

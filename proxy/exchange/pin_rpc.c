@@ -73,8 +73,10 @@ static bool take_bytes(struct walk *w)
     if (!number(w, &n) || n > left(w))
         return false;
     take_text(w, slice_make(w->p + w->at, (size_t)n));
-    if (w->depth == PIN_RPC_DEPTH_MAX)
+    if (w->depth == PIN_RPC_DEPTH_MAX) { /* deeper than any provider reads */
+        w->is_unreadable = true;
         return skip(w, n);
+    }
     w->ends[w->depth++] = w->at + (size_t)n;
     return true;
 }

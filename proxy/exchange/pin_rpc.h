@@ -8,7 +8,7 @@
 #define PIN_RPC_DEPTH_MAX 128 /* the providers' own bound is 100 */
 
 /** FOUND is told each name. HOST: as in pin_scan_init. False: something in it may be a name that is
- * longer than we keep. */
+ * longer than we keep, or deeper than we look. */
 bool pin_rpc_read(struct slice message, struct slice host, pin_name_cb found, void *arg);
 
 #endif

@@ -1,8 +1,8 @@
 /* room: route */
 /* drives: common/route/model.c */
 /* dict: json */
-/* The first byte seeds how a body is cut: the same name or none, however it came, and only bytes
- * that may stand in a path or a log. */
+/* The first byte says whether the whole is read and seeds how a body is cut: the same name or none,
+ * however it came, and only bytes that may stand in a path or a log. */
 #include "base/check.h"
 #include "base/mem.h"
 #include "route/model.h"
@@ -18,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size--;
     model_scan_init(&whole);
     model_scan_init(&cut);
+    whole.whole = cut.whole = seed & 128;
     model_scan_feed(&whole, data, size);
     for (size_t at = 0; at < size;) {
         seed = seed * 1664525u + 1013904223u;
@@ -30,6 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CHECK(now == cut.state && (before == MODEL_MORE || now == before));
         at += n;
     }
+    CHECK(model_scan_end(&whole) == model_scan_end(&cut));
     CHECK(whole.state == cut.state && whole.name_n == cut.name_n && whole.name_n <= MODEL_MAX);
     CHECK(memcmp(whole.name, cut.name, whole.name_n) == 0);
     if (whole.state == MODEL_FOUND) {

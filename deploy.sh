@@ -862,7 +862,7 @@ test_runs() { # SIZE
   local slow=test_load.Weights # beyond the quick ones the test with the most threads at work
   tally ctest-coverage run_ctest coverage || true
   tally coverage "$PYTHON" tests/coverage.py build/coverage || true
-  tally memory-release run_e2e strict test_memory test_h2.Stalled test_websocket.Live.test_a_client_that_does_not_read || true # a sanitizer's heap is not the one that users run
+  tally memory-release run_e2e strict test_memory test_h2.Stalled test_pins.Files.test_the_table test_websocket.Live.test_a_client_that_does_not_read || true # a sanitizer's heap is not the one that users run
   if [ "$1" = full ]; then
     tally load "$PYTHON" tests/load/run.py --full --build build/strict --bench build/strict || true
     tally fault fixed_layout "$PYTHON" tests/fault/run.py --build build/debug --full || true

@@ -9,7 +9,7 @@ import time
 
 import client
 import rpc
-from harness import ALICE, GEMINI, MODEL, VERTEX, LabCase, email, slow, until
+from harness import ALICE, GEMINI, MODEL, VERTEX, LabCase, built_with, email, slow, until
 
 BEARER = [("authorization", "Bearer " + ALICE)]
 VEO = MODEL.format("us-central1", "google", "veo-3.1", "{}")
@@ -426,7 +426,8 @@ class Files(PinCase):
         self.ok(self.ask(GEMINI_GENERATE, body_with(made["uri"]), TEAM[0]))
         self.lab.sql("delete from pin where name like 'files/many-%'")
         self.settle()
-        self.assertLess(self.lab.rss() - before, 64 << 20)
+        if not built_with("libasan") and not built_with("libtsan"):  # whose heaps are their own
+            self.assertLess(self.lab.rss() - before, 64 << 20)
 
     def test_ephemeral_tokens_are_not_swapped(self):
         live = "/ws/google.ai.generativelanguage.v1alpha.GenerativeService.BidiGenerateContentConstrained"

@@ -376,7 +376,8 @@ static void start_send(struct exchange *x)
         struct slice first = call_message(x);
         if (first.n)
             give(x, first.p, first.n, false);
-        call_sent(x);
+        if (x->call)
+            call_sent(x);
     }
     if (x->back_stream && !bodiless && !h.is_websocket)
         send_held(x);
@@ -643,7 +644,7 @@ static void front_body(struct stream *st, const void *p, size_t n, bool end)
         touch(x, x->svc->conf->limits.idle_timeout);
         stream_credit(st, n);
         x->credited += n;
-        if (end || x->held.n > GRANT_BODY_MAX || !x->is_replayable)
+        if (end || x->held.n > GRANT_BODY_MAX)
             grant_body_known(x);
         return;
     }
@@ -1114,7 +1115,8 @@ static void grant_body_known(struct exchange *x)
         relay_foreign(x);
     if (x->state == X_REPLY) {
         drop_held(x);
-        touch(x, x->svc->conf->limits.idle_timeout);
+        if (!x->is_late)
+            touch(x, x->svc->conf->limits.idle_timeout);
     }
     sbuf_finish_wipe(&body);
 }
@@ -1147,6 +1149,10 @@ static void make_request_id(struct exchange *x)
 
 static void begin_relay(struct exchange *x, const struct head *h)
 {
+    if (x->base.is_extended_connect) {
+        fail_with(x, REPLY_METHOD, "no_websocket", -1);
+        return;
+    }
     no_websocket(x);
     if (x->info.is_plain)
         relay(x);

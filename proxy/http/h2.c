@@ -35,12 +35,18 @@
                  */
 #define FRAME_HEAD 9u
 #define PIECE_BYTES 16384u
+#define ENDING_BYTES (128u * 1024u)
 
 /* Body bytes that wait for a window. */
 struct piece {
     struct piece *next;
     size_t from, to;
     unsigned char data[PIECE_BYTES];
+};
+
+struct ending {
+    struct arena arena;
+    struct head trailers;
 };
 
 struct h2_stream {
@@ -56,7 +62,8 @@ struct h2_stream {
     bool is_bad;                                  /* the peer broke the protocol */
     bool is_deferred;                             /* nghttp2 waits for more of the body */
     bool is_bodiless; /* the answer has no body, whatever is sent (HEAD, 204, 304) */
-    bool is_head_method, expects_continue, has_length, has_trailers;
+    bool is_head_method, expects_continue, has_length;
+    struct ending *ending;          /* trailers that wait for the body to be framed; else NULL */
     bool is_websocket, is_switched; /* it was asked for; it is one */
     bool is_end_early;
     struct sbuf early; /* with its end: what came of a WebSocket before its answer */
@@ -165,9 +172,18 @@ static void drop_queue(struct h2_stream *s)
     s->queued = 0;
 }
 
+static void drop_ending(struct h2_stream *s)
+{
+    if (s->ending)
+        arena_finish(&s->ending->arena, true);
+    mem_free(s->ending);
+    s->ending = NULL;
+}
+
 static void stream_free(struct h2_stream *s)
 {
     drop_queue(s);
+    drop_ending(s);
     sbuf_finish_wipe(&s->early);
     h2_secret_drop(&s->secret);
     h2_gather_finish(&s->gather);
@@ -280,6 +296,18 @@ static void put_body(struct h2_stream *s, size_t n)
     }
 }
 
+/* A frame of fields overtakes a body that waits for a window, so nghttp2 gets them with its last
+ * byte. */
+static bool submit_trailers(struct h2_stream *s)
+{
+    struct h2_block *b = h2_block();
+    bool ok = h2_write_trailers(&s->ending->trailers, b) == ERR_OK &&
+              nghttp2_submit_trailer(s->h2->ng, s->id, b->nv, b->n) == 0;
+    h2_block_finish(b);
+    drop_ending(s);
+    return ok;
+}
+
 /* NOLINTNEXTLINE(readability-non-const-parameter): the type is nghttp2's */
 static ssize_t on_read_body(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t max,
                             uint32_t *flags, nghttp2_data_source *source, void *user)
@@ -298,8 +326,10 @@ static ssize_t on_read_body(nghttp2_session *ng, int32_t id, uint8_t *buf, size_
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     if (is_last) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
-        if (s->has_trailers)
+        if (s->ending)
             *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        if (s->ending && !submit_trailers(s))
+            return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the peer must see a cut */
     }
     return (ssize_t)n;
 }
@@ -487,6 +517,15 @@ static enum err h2_send_body(struct stream *st, const void *p, size_t n, bool en
     return queue_add(s, s->direct, n) ? ERR_OK : ERR_PROTOCOL;
 }
 
+static enum err keep_trailers(struct h2_stream *s, const struct head *trailers)
+{
+    s->ending = mem_alloc(sizeof *s->ending);
+    if (!s->ending)
+        return ERR_NOMEM;
+    arena_init(&s->ending->arena, ENDING_BYTES);
+    return head_copy(&s->ending->arena, trailers, 0, &s->ending->trailers);
+}
+
 static enum err h2_send_trailers(struct stream *st, const struct head *trailers)
 {
     struct h2_stream *s = of_stream(st);
@@ -497,11 +536,8 @@ static enum err h2_send_trailers(struct stream *st, const struct head *trailers)
         return ERR_PROTOCOL;
     struct h2_block *b = h2_block();
     enum err e = h2_write_trailers(trailers, b);
-    if (e == ERR_OK && b->n) {
-        s->has_trailers = true;
-        if (nghttp2_submit_trailer(s->h2->ng, s->id, b->nv, b->n) != 0)
-            e = ERR_NOMEM;
-    }
+    if (e == ERR_OK && b->n)
+        e = keep_trailers(s, trailers);
     h2_block_finish(b);
     if (e != ERR_OK)
         return ERR_PROTOCOL;

@@ -421,6 +421,46 @@ static void trailers_end_a_message(void **state)
     assert_int_equal(s.first->why, WHY_DONE);
 }
 
+/* FROM sends more than TO's window takes, and then trailers: they come behind it, not before. */
+static void trailers_after_much(struct talk *from, struct talk *to)
+{
+    static char bytes[100000];
+    struct head trailers = {.fields = fields, .count = 1};
+    set(0, "grpc-status", "0");
+    memset(bytes, 'b', sizeof bytes);
+    to->hold_credit = true;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(stream_send_body(from->st, bytes, sizeof bytes, false), ERR_OK);
+    assert_int_equal(stream_send_trailers(from->st, &trailers), ERR_OK);
+    set(0, "grpc-status", "overwritten"); /* the head was borrowed */
+    run();
+    assert_int_equal(to->got, STREAM_WINDOW);
+    assert_null(strstr(sbuf_z(&to->log), "TRAILERS"));
+    while (to->got < 3 * sizeof bytes) {
+        size_t before = to->got;
+        stream_credit(to->st, STREAM_WINDOW);
+        run();
+        assert_true(to->got > before);
+    }
+    assert_int_equal(to->got, 3 * sizeof bytes);
+    assert_non_null(strstr(sbuf_z(&to->log), " TRAILERS grpc-status=0"));
+}
+
+static void trailers_wait_for_the_body_before_them(void **state)
+{
+    struct head h = request_of("POST", "/grpc", 0), a = {.status = 200, .body = BODY_CHUNKED};
+    h.wants_trailers = true;
+    h.body = BODY_CHUNKED;
+    struct talk *t = ask(&h, false);
+    run();
+    struct talk *of_server = s.first;
+    trailers_after_much(t, of_server);
+    assert_int_equal(stream_send_head(of_server->st, &a, false), ERR_OK);
+    trailers_after_much(of_server, t);
+    assert_int_equal(t->why, WHY_DONE);
+    assert_int_equal(of_server->why, WHY_DONE);
+}
+
 static void an_answer_without_body_is_a_head_alone(void **state)
 {
     struct head h = request_of("HEAD", "/", 0);
@@ -1395,6 +1435,7 @@ int main(void)
         TEST(two_credentials_are_left_to_the_other_side),
         TEST(a_credential_waits_with_its_head),
         TEST(trailers_end_a_message),
+        TEST(trailers_wait_for_the_body_before_them),
         TEST(an_answer_without_body_is_a_head_alone),
         TEST(lengths_are_kept),
         TEST(many_streams_share_a_connection),

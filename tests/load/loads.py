@@ -286,6 +286,7 @@ def drain(full):
     streams, events = (500 if full else 100, 25) if is_exact() else (12, 75)
     with contextlib.closing(LoadLab(workers=2, pinned=False)) as lab:
         lab.warm()
+        settle(lab, None)  # the last of them are counted when they end, which is after their answers came
         so_far = int(lab.metrics()['credswap_requests_total{code="2xx"}'])
         runs = [lab.load("sse", "-c", streams, "-e", events, "-g", 200, "-o", "-k", "-s", 60), lab.load("keepalive", "-c", 32, "-k", "-s", 60),
                 lab.load("down", "-c", 4, "-b", 64 * MEGABYTE if is_exact() else MEGABYTE, "-o", "-k", "-s", 60)]

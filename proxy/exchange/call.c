@@ -100,11 +100,20 @@ static struct slice other_project(struct exchange *x, struct slice value, struct
     return made;
 }
 
+/* In fields of this attempt's own: the next one begins with the client's. */
 static enum err rewrite_params(struct exchange *x, struct head *h, struct slice project)
 {
+    const struct slice name = SLICE("x-goog-request-params");
+    if (!head_get_name(h, name))
+        return ERR_OK;
+    struct field *own = arena_alloc(&x->arena, h->count * sizeof *own);
+    if (!own)
+        return ERR_NOMEM;
+    memcpy(own, h->fields, h->count * sizeof *own);
+    h->fields = own;
     for (uint32_t i = 0; i < h->count; i++) {
-        struct field *f = &h->fields[i];
-        if (f->id != FIELD_OTHER || !slice_ieq(f->name, SLICE("x-goog-request-params")))
+        struct field *f = &own[i];
+        if (f->id != FIELD_OTHER || !slice_ieq(f->name, name))
             continue;
         f->value = other_project(x, f->value, project);
         if (!f->value.p)

@@ -114,6 +114,7 @@ static void over(struct exchange *x)
     token_unref(&x->token);
     drop_held(x);
     drop_setup(x);
+    reply_forget_late(x);
     call_finish(x);
     pin_finish(x);
     snapshot_unref(&x->snap);
@@ -593,10 +594,18 @@ static void setup_bytes(struct exchange *x, struct stream *st, const void *p, si
 static void model_known(struct exchange *x);
 static void grant_body_known(struct exchange *x);
 
+/* What is said beyond the replay limit is not waited for. */
+static bool is_beyond_limit(const struct exchange *x)
+{
+    return x->held.n > (uint64_t)x->svc->conf->retry.replay_bytes;
+}
+
 /* Is all known that the body must say before an account is chosen? */
 static bool body_told(struct exchange *x, const void *p, size_t n, bool end)
 {
     bool told = true;
+    if (x->call)
+        return call_body(x, p, n, end || is_beyond_limit(x));
     if (x->match.model_in_body) {
         model_scan_feed(&x->scan, p, n);
         if (end)
@@ -605,7 +614,25 @@ static bool body_told(struct exchange *x, const void *p, size_t n, bool end)
     }
     if (x->pinning && pin_wants_body(x) && pin_body(x, p, n) && !end)
         told = false;
-    return told || !x->is_replayable;
+    return told || is_beyond_limit(x);
+}
+
+/* Would it be served wrongly, not just worse, if the body were not read any further? */
+static bool must_be_told(const struct exchange *x)
+{
+    return x->call || (x->pinning && pin_wants_body(x)) || x->client->model_count > 0;
+}
+
+/* More of the body that says where a request goes. */
+static void read_body(struct exchange *x, const void *p, size_t n, bool end)
+{
+    bool told = body_told(x, p, n, end);
+    if (!told && x->is_replayable)
+        return;
+    if (!told && must_be_told(x)) /* all that may be held together is held */
+        fail_with(x, REPLY_INTERNAL, "replay_total_bytes", 1);
+    else
+        model_known(x);
 }
 
 static void front_body(struct stream *st, const void *p, size_t n, bool end)
@@ -631,13 +658,7 @@ static void front_body(struct stream *st, const void *p, size_t n, bool end)
         touch(x, x->svc->conf->limits.idle_timeout);
         stream_credit(st, n); /* held within the replay limit: the model may come last */
         x->credited += n;
-        if (x->call) {
-            if (call_body(x, p, n, end || !x->is_replayable))
-                model_known(x);
-            return;
-        }
-        if (body_told(x, p, n, end))
-            model_known(x);
+        read_body(x, p, n, end);
         return;
     }
     if (x->state == X_GRANT) {
@@ -857,6 +878,7 @@ static void back_body(struct stream *st, const void *p, size_t n, bool end)
 {
     struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
     x->bytes_down += n;
+    x->front_due += n;
     touch(x, x->svc->conf->upstream.read_timeout);
     if (x->pinning)
         pin_answer_body(x, p, n); /* before the client can know a name */
@@ -911,6 +933,7 @@ static void back_close(struct stream *st, enum why why)
         return;
     }
     if (why == WHY_DONE) { /* a stranger's connection may carry one client's login */
+        back_distrust(b);
         back_destroy(b);
         return;
     }
@@ -945,6 +968,7 @@ static void front_sent(struct stream *st, size_t n)
     struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
     if (x->state != X_STREAM)
         return;
+    x->front_due -= n < x->front_due ? n : x->front_due;
     touch(x, x->svc->conf->upstream.read_timeout);
     stream_credit(x->back_stream, n);
 }
@@ -980,7 +1004,7 @@ static void on_deadline(struct deadline *d)
                   client ? "body_timeout" : "answer_timeout", -1);
         break;
     case X_STREAM:
-        if (x->back)
+        if (x->back && x->front_due == 0) /* else it is the client who does not read */
             back_distrust(x->back);
         break_off(x, "silence");
         break;

@@ -105,6 +105,7 @@ struct exchange {
     int64_t late_retry_s;
     const char *reason;
     uint64_t bytes_up, bytes_down;
+    uint64_t front_due; /* of the answer: given to the front, and not sent yet */
     uint64_t began_ms, first_byte_ms;
     char request_id[REQUEST_ID_SIZE];
 };
@@ -194,6 +195,8 @@ enum reply {
 void reply_error(struct exchange *x, enum reply what, const char *reason, int64_t retry_after);
 /** What waited goes. */
 void reply_late(struct exchange *x);
+/** It will not: the exchange ends. None waiting is fine. */
+void reply_forget_late(struct exchange *x);
 /** An answer of our own that is no refusal in a provider's shape: BODY is JSON and no cache keeps
  * it. REASON is for the record, NULL fine. */
 void reply_json(struct exchange *x, int status, struct slice body, const char *reason);

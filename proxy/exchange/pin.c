@@ -32,7 +32,7 @@ struct pinning {
     struct pin pin; /* the account, when has_pin */
     bool has_pin, is_foreign, differs, has_many, is_unreadable, has_failed;
     bool wants_body, wants_call;
-    struct sbuf used; /* the names in the body, each once and with a line's end */
+    struct sbuf used; /* the names in the body, each once: a mark, the name, a line's end */
     size_t used_count, learnt;
     struct reader reader;
     struct {
@@ -158,29 +158,35 @@ static enum pin_status look_up(struct exchange *x, struct slice name)
     return s;
 }
 
-/* False: one more than may be looked up. */
-static bool note_used(struct pinning *g, struct slice name)
+#define MARK_OURS 'o'
+#define MARK_OTHER '-'
+
+/* Is it our pool's? Each name is looked up once, however often it stands in the body. */
+static bool is_ours(struct exchange *x, struct slice name)
 {
+    struct pinning *g = x->pinning;
     struct slice rest = sbuf_slice(&g->used), one;
     while (rest.n && slice_next(&rest, '\n', &one))
-        if (slice_eq(one, name))
-            return true;
+        if (slice_eq(slice_sub(one, 1, one.n), name))
+            return one.p[0] == MARK_OURS;
     g->has_many |= g->used_count == USED_MAX;
     if (g->has_many)
         return false;
+    bool ours = look_up(x, name) == PIN_OURS;
     g->used_count++;
+    sbuf_addc(&g->used, ours ? MARK_OURS : MARK_OTHER);
     sbuf_add_slice(&g->used, name);
     sbuf_addc(&g->used, '\n');
     g->has_failed |= g->used.failed;
-    return !g->has_failed;
+    return ours;
 }
 
 static void on_used(void *arg, const struct pin_name *n)
 {
     struct exchange *x = arg;
     struct pinning *g = x->pinning;
-    if (!note_used(g, n->name) || look_up(x, n->name) != PIN_OURS || n->project_n == 0 ||
-        g->cut_count == CUTS_MAX || g->reader.is_compressed || x->call)
+    if (!is_ours(x, n->name) || n->project_n == 0 || g->cut_count == CUTS_MAX ||
+        g->reader.is_compressed || x->call)
         return;
     g->cuts[g->cut_count].at = n->project_at;
     g->cuts[g->cut_count++].n = n->project_n;
@@ -294,7 +300,7 @@ struct objection pin_begin(struct exchange *x)
     if (!g)
         return object(REPLY_INTERNAL, "memory");
     g->request.name = SLICE("");
-    sbuf_init(&g->used, USED_MAX * RESOURCE_MAX + 1);
+    sbuf_init(&g->used, USED_MAX * (RESOURCE_MAX + 1) + 1);
     struct objection o = by_path ? path_names(x) : none;
     return o.reason || !by_body ? o : begin_body(x);
 }
@@ -366,8 +372,7 @@ static enum err rewrite_body(struct exchange *x)
 {
     const struct pinning *g = x->pinning;
     const struct snap_account *a = pins_account(x->snap, g->pin.account_id);
-    if (!a || a->kind != ACCOUNT_SERVICE || a->project.n == 0 || !x->request_ended ||
-        !x->is_replayable)
+    if (!a || a->kind != ACCOUNT_SERVICE || a->project.n == 0 || !x->request_ended)
         return ERR_OK;
     size_t max = x->held.n + g->cut_count * a->project.n + 1;
     struct sbuf raw, out;

@@ -17,7 +17,7 @@
 
 #define BUCKETS 8192u
 #define COUNTERS 256u /* some share one: a look too many */
-#define YOUNG_MS 5000u
+#define AGAIN_MS 5000u
 #define KEY_BYTES 16u
 
 /* A pool that has entries. */
@@ -32,7 +32,7 @@ struct entry {
     struct entry *next;
     struct owner *owner;
     struct list age, owners_age;
-    uint64_t hash, made_ms;
+    uint64_t hash;
     int64_t pool_id, account_id, expires_at;
     uint64_t
         stored_in; /* the sweep before or in which it was known to be in the store; 0: not yet */
@@ -205,7 +205,6 @@ static struct entry *make_entry(const struct pins *p, const struct pin *pin)
     e->name = slice_make(text, name.n);
     e->domain = slice_make(text + name.n, domain.n);
     e->hash = hash_of(p, name);
-    e->made_ms = clock_mono_ms();
     e->pool_id = pin->pool_id;
     e->account_id = pin->account_id;
     e->expires_at = pin->expires_at;
@@ -218,6 +217,13 @@ static void make_room(struct pins *p)
     const struct owner *o = largest_owner(p);
     CHECK(o);
     const struct entry *old = container_of(o->oldest.next, struct entry, owners_age);
+    for (struct list *l = o->oldest.next; l != &o->oldest; l = l->next) {
+        const struct entry *e = container_of(l, struct entry, owners_age);
+        if (!e->stored_in)
+            continue; /* nothing but the table knows it */
+        old = e;
+        break;
+    }
     unlink_entry(p, find(p, old->hash, old->pool_id, old->name));
 }
 
@@ -309,6 +315,17 @@ void pins_sweep_begin(struct pins *p)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* In its place: a look at the whole store must not make it the newest. */
+static void refresh(struct pins *p, struct entry *e, const struct entry *row)
+{
+    count(p, e, -1);
+    e->account_id = row->account_id;
+    e->expires_at = row->expires_at;
+    e->stored_in = row->stored_in;
+    e->is_seen = true;
+    count(p, e, 1);
+}
+
 void pins_stored(struct pins *p, const struct pin *pin)
 {
     struct entry *e = make_entry(p, pin);
@@ -318,9 +335,14 @@ void pins_stored(struct pins *p, const struct pin *pin)
     pthread_mutex_lock(&p->lock);
     e->stored_in = p->sweep;
     struct entry **at = find(p, e->hash, e->pool_id, e->name);
-    if (*at)
-        unlink_entry(p, at);
-    (void)add(p, e); /* without memory it comes with the next sweep */
+    if (*at && slice_eq((*at)->domain, e->domain)) {
+        refresh(p, *at, e);
+        mem_free(e);
+    } else {
+        if (*at)
+            unlink_entry(p, at);
+        (void)add(p, e); /* without memory it comes with the next sweep */
+    }
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -343,11 +365,11 @@ uint64_t pins_sweep(struct pins *p, const struct snapshot *s, uint64_t now_ms)
         next = l->next;
         if (e->is_seen)
             continue;
-        if (e->expires_at > clock_wall_s() && !pins_account(s, e->account_id))
-            continue;
-        bool was_stored = e->stored_in && e->stored_in < p->sweep;
-        if (!was_stored && now_ms < e->made_ms + YOUNG_MS) {
-            again_ms = now_ms + YOUNG_MS;
+        bool is_alive = e->expires_at > clock_wall_s();
+        if (is_alive && (!e->stored_in || !pins_account(s, e->account_id)))
+            continue; /* not written yet; or told as gone until its end */
+        if (is_alive && e->stored_in == p->sweep) { /* written behind our look, perhaps */
+            again_ms = now_ms + AGAIN_MS;
             continue;
         }
         unlink_entry(p, find(p, e->hash, e->pool_id, e->name));

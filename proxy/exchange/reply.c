@@ -305,6 +305,8 @@ void reply_json(struct exchange *x, int status, struct slice body, const char *r
     send_own(x, &h, body);
 }
 
+#define LATE_MAX 64u /* for a worker: strangers must not make it hold much */
+
 /* Such a body needs no window but the one that it has. */
 static bool awaits_body(const struct exchange *x)
 {
@@ -317,15 +319,23 @@ void reply_error(struct exchange *x, enum reply what, const char *reason, int64_
     if (x->front_closed)
         return;
     begin_own(x, replies[what].status, reason);
-    x->is_late = what != REPLY_CLIENT_TIMEOUT && awaits_body(x);
+    x->is_late = what != REPLY_CLIENT_TIMEOUT && awaits_body(x) && x->svc->late_count < LATE_MAX;
     x->late_what = (int)what;
     x->late_retry_s = retry_after;
-    if (!x->is_late)
+    if (x->is_late)
+        x->svc->late_count++;
+    else
         send_reply(x, what, retry_after);
+}
+
+void reply_forget_late(struct exchange *x)
+{
+    x->svc->late_count -= x->is_late;
+    x->is_late = false;
 }
 
 void reply_late(struct exchange *x)
 {
-    x->is_late = false;
+    reply_forget_late(x);
     send_reply(x, (enum reply)x->late_what, x->late_retry_s);
 }

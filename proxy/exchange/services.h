@@ -54,6 +54,7 @@ struct services {
     struct token_cache *tokens;
     struct list exchanges; /* all of them, for drain */
     uint32_t exchange_count;
+    uint32_t late_count;                /* own answers that wait for a request's end */
     atomic_uint_fast64_t *replay_bytes; /* held for replay by all workers */
     struct pins *pins;                  /* of all workers; NULL: nothing is pinned */
     void *worker;

@@ -401,7 +401,7 @@ bool back_is_reused(const struct back *b)
 
 void back_distrust(struct back *b)
 {
-    (void)b;
+    tell("b%d distrusted", b->number);
 }
 
 bool back_is_h2(const struct back *b)

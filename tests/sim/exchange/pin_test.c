@@ -153,6 +153,33 @@ static void nobody_else_is_asked(void **state)
     }
 }
 
+/* When all that may be held is held, a name that is here counts, and one that is not is waited for
+ * by nobody. */
+static void what_cannot_be_held_is_not_guessed(void **state)
+{
+    const char *body = "{\"cachedContent\":\"projects/mine/locations/l/cachedContents/7\"}";
+    char text[1024];
+    pin("cachedContents/7", alices_pool(), B);
+    w.conf.retry.replay_total_bytes = 100;
+    atomic_store(&w.replay_bytes, 95);
+    post(USE, body);
+    assert_non_null(strstr(last(), "projects/proj-b/locations/"));
+    assert_null(strstr(last(), "projects/mine"));
+    do_says(&w.backs[0], "200 | {}");
+    settle();
+    assert_true(connect_client(VERTEX));
+    w.log_n = 0;
+    snprintf(text, sizeof text,
+             "POST %s HTTP/1.1~host: " VERTEX "~x-goog-api-key: " ALICE
+             "~content-length: %zu~~{\"cachedContent\":",
+             USE, strlen(body));
+    send_text(text);
+    settle();
+    if (!strstr(w.log, "record 503 own replay_total_bytes"))
+        fail_msg("%s", w.log);
+    atomic_store(&w.replay_bytes, 0);
+}
+
 static void one_pinned_exchange(void)
 {
     send_post(USE, "{\"cachedContent\":\"projects/mine/locations/l/cachedContents/7\"}");
@@ -211,6 +238,7 @@ int main(void)
         P(a_result_shows_files_and_takes_none_away),
         P(a_failed_answer_pins_nothing),
         P(nobody_else_is_asked),
+        P(what_cannot_be_held_is_not_guessed),
         P(a_pinned_exchange_survives_each_failure),
         P(one_that_makes_something_survives_each_failure),
     };

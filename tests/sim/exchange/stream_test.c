@@ -270,6 +270,25 @@ static void a_model_that_comes_too_late_is_none(void **state)
                                            "b1 | \"claude-y\",\"x\":1}\n");
 }
 
+/* Nothing more may be held: who may use any model goes on, who may not waits for a better time. */
+static void a_model_that_cannot_be_waited_for(void **state)
+{
+    w.conf.retry.replay_total_bytes = 100;
+    atomic_store(&w.replay_bytes, 95);
+    assert_true(connect_client(CLAUDE));
+    play("> send " ASK_MESSAGES(CAROL, 30) "{\"max\":12345\n"
+                                           "b1 new " CLAUDE "\n"
+                                           "b1 POST /v1/messages sk-one | {\"max\":12345\n");
+    assert_true(connect_client(CLAUDE));
+    w.log_n = 0;
+    send_text("POST /v1/messages HTTP/1.1~host: " CLAUDE "~x-api-key: " PAT
+              "~content-length: 30~~{\"max\":12345");
+    settle();
+    if (!strstr(w.log, "record 503 own replay_total_bytes"))
+        fail_msg("%s", w.log);
+    atomic_store(&w.replay_bytes, 0);
+}
+
 static void a_client_with_patterns_needs_a_model_that_fits(void **state)
 {
     static const struct {
@@ -513,6 +532,7 @@ int main(void)
         SIM(the_model_is_waited_for),
         SIM(a_body_without_a_model_goes_to_any_account),
         SIM(a_model_that_comes_too_late_is_none),
+        SIM(a_model_that_cannot_be_waited_for),
         SIM(a_client_with_patterns_needs_a_model_that_fits),
         SIM(the_model_of_a_path_counts_too),
         SIM(a_client_that_goes_while_its_model_is_awaited_leaves_nothing),

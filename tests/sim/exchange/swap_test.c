@@ -315,6 +315,7 @@ static void a_plain_request_is_relayed_as_it_is(void **state)
          "b1 new plain plain.test:8080\n"
          "b1 POST /a?key=1 own | hi\n"
          "> b1 says 401 www-authenticate: x | no\n"
+         "b1 distrusted\n"
          "b1 closed\n"
          "client 401 | no\n"
          "record 401\n");

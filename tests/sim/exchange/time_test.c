@@ -35,6 +35,7 @@ static void a_provider_silent_before_its_answer_is_504(void **state)
          "b1 new " GEMINI "\n" POST(1, "{}") "> wait 299\n"
                                              "> b1 raw HTTP/1.1 100 Continue~~\n"
                                              "> wait 2\n"
+                                             "b1 distrusted\n"
                                              "b1 closed\n"
                                              "client 504 http_response_timeout\n"
                                              "record 504 own a:answer_timeout answer_timeout\n");
@@ -48,6 +49,7 @@ static void a_provider_that_does_not_take_the_body_is_504(void **state)
          "> send 67890\n"
          "> wait 299\n"
          "> wait 2\n"
+         "b1 distrusted\n"
          "b1 POST " GENERATE " Bearer tok-a-1 | 1234567890\n"
          "b1 closed\n"
          "client 504 http_response_timeout\n"
@@ -68,6 +70,7 @@ static void a_stream_may_last_for_hours_but_not_be_silent(void **state)
                             "client | 3~six~\n"
                             "> wait 299\n"
                             "> wait 2\n"
+                            "b1 distrusted\n"
                             "b1 closed\n"
                             "record 200 a:200 silence\n"
                             "client cut\n");
@@ -83,6 +86,21 @@ static void a_client_that_takes_no_answer_is_cut(void **state)
                                              "> wait 2\n"
                                              "record 200 a:200 silence\n"
                                              "client 200 | hello\n"
+                                             "client cut\n");
+}
+
+/* Its provider is silent because nobody takes what it says. */
+static void a_client_that_takes_no_more_is_no_fault_of_the_provider(void **state)
+{
+    play("> ask gemini\n"
+         "b1 new " GEMINI "\n" POST(1, "{}") "> hold front\n"
+                                             "> b1 raw HTTP/1.1 200 OK~transfer-encoding: "
+                                             "chunked~~3~one~\n"
+                                             "> wait 299\n"
+                                             "> wait 2\n"
+                                             "b1 closed\n"
+                                             "record 200 a:200 silence\n"
+                                             "client 200 | 3~one~\n"
                                              "client cut\n");
 }
 
@@ -146,6 +164,7 @@ int main(void)
         SIM(a_provider_that_does_not_take_the_body_is_504),
         SIM(a_stream_may_last_for_hours_but_not_be_silent),
         SIM(a_client_that_takes_no_answer_is_cut),
+        SIM(a_client_that_takes_no_more_is_no_fault_of_the_provider),
         SIM(a_client_that_takes_no_refusal_is_cut),
         SIM(waiting_for_token_and_connection_is_theirs_to_bound),
         SIM(the_body_of_a_request_that_waits_is_not_timed),

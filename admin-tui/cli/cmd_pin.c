@@ -1,5 +1,4 @@
 /* pin list|rm: which account has which file, cache, operation or upload. */
-#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/rows.h"
@@ -20,7 +19,7 @@ static int run_list(struct cli *c)
     if (code)
         return code;
     enum err e =
-        rows_pins(c->store, slice_of(args_operand(&c->args, 0)), clock_wall_s(), &rows, &msg);
+        rows_pins(c->store, slice_of(args_operand(&c->args, 0)), c->now_s, &rows, &msg);
     return e == ERR_OK ? cli_list(c, columns, rows) : cli_fail_err(c, e, &msg);
 }
 

@@ -26,6 +26,14 @@ static inline char ascii_lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
+/** -1: no digit. */
+static inline int hex_value(char c)
+{
+    c = ascii_lower(c);
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 /** Exact bytes. */
 bool slice_eq(struct slice a, struct slice b);
 /** ASCII letters compare without case; no locale. */

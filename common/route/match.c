@@ -11,14 +11,6 @@ struct segments {
     size_t n;
 };
 
-static int hex_value(char c)
-{
-    c = ascii_lower(c);
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The byte at *I, decoded once; moves *I behind it. -1 for a broken percent sign. */
 static int next_byte(struct slice s, size_t *i)
 {

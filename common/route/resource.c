@@ -39,14 +39,6 @@ static bool is_id(struct slice s)
     return s.n > 0 && s.p[0] != '.';
 }
 
-static int hex_value(char c)
-{
-    c = ascii_lower(c);
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Percent signs decoded once, as the provider does. False: too long, or broken. */
 static bool decode(struct slice s, char *buf, size_t size, struct slice *ret)
 {

@@ -193,15 +193,8 @@ static enum err account_row(struct query *q, void *arg)
 static struct snap_account *find_account(const struct snapshot *s, struct snap_account *accounts,
                                          int64_t id)
 {
-    size_t lo = 0, hi = s->account_count;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (accounts[mid].id < id)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < s->account_count && accounts[lo].id == id ? &accounts[lo] : NULL;
+    size_t at = snapshot_place(accounts, s->account_count, sizeof *accounts, id);
+    return at < s->account_count ? &accounts[at] : NULL;
 }
 
 /* Columns: account id, model, domain; in the order of accounts, so that each one's rows lie
@@ -242,15 +235,9 @@ static enum err pool_row(struct query *q, void *arg)
 /* Pools are in the order of their ids. */
 static struct snap_pool *find_pool(struct loader *l, int64_t id)
 {
-    size_t lo = 0, hi = l->snap->pub.pool_count;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (l->pools[mid].id < id)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < l->snap->pub.pool_count && l->pools[lo].id == id ? &l->pools[lo] : NULL;
+    size_t count = l->snap->pub.pool_count;
+    size_t at = snapshot_place(l->pools, count, sizeof *l->pools, id);
+    return at < count ? &l->pools[at] : NULL;
 }
 
 /* Columns: pool id, account id, weight; in the order of pools. */
@@ -546,12 +533,6 @@ const struct snap_client *snapshot_find_client(const struct snapshot *s,
         if (CRYPTO_memcmp(n->hashes[i - 1], hash, HMAC_SIZE) == 0)
             return &s->clients[i - 1];
     return NULL;
-}
-
-const struct snap_account *snapshot_account_by_id(const struct snapshot *s, int64_t id)
-{
-    const struct snap *n = (const struct snap *)(const void *)s;
-    return find_account(s, n->accounts, id);
 }
 
 const struct snap_account *snapshot_account_by_name(const struct snapshot *s, struct slice name)

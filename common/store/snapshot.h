@@ -6,6 +6,7 @@
 #include "base/secret.h"
 
 #include <stdint.h>
+#include <string.h>
 
 struct store;
 
@@ -129,7 +130,35 @@ void snapshot_unref(struct snapshot **s);
  * hash. */
 const struct snap_client *snapshot_find_client(const struct snapshot *s,
                                                const unsigned char hash[HMAC_SIZE]);
-const struct snap_account *snapshot_account_by_id(const struct snapshot *s, int64_t id);
+/** The place of ID in COUNT rows of SIZE bytes, which begin with their ids and stand in their
+ * order; COUNT: there is none. */
+static inline size_t snapshot_place(const void *rows, size_t count, size_t size, int64_t id)
+{
+    size_t lo = 0, hi = count;
+    int64_t at = 0;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        memcpy(&at, (const char *)rows + mid * size, sizeof at);
+        if (at < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (lo < count)
+        memcpy(&at, (const char *)rows + lo * size, sizeof at);
+    return lo < count && at == id ? lo : count;
+}
+static inline const struct snap_account *snapshot_account_by_id(const struct snapshot *s,
+                                                                int64_t id)
+{
+    size_t at = snapshot_place(s->accounts, s->account_count, sizeof *s->accounts, id);
+    return at < s->account_count ? &s->accounts[at] : NULL;
+}
+static inline const struct snap_client *snapshot_client_by_id(const struct snapshot *s, int64_t id)
+{
+    size_t at = snapshot_place(s->clients, s->client_count, sizeof *s->clients, id);
+    return at < s->client_count ? &s->clients[at] : NULL;
+}
 const struct snap_account *snapshot_account_by_name(const struct snapshot *s, struct slice name);
 const char *api_name(enum api a); /* "gemini", "vertex", "anthropic" */
 

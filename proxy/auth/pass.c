@@ -82,19 +82,6 @@ bool pass_is_one(struct slice text)
     return text.n == PASS_SIZE && has_prefix(text);
 }
 
-static const struct snap_client *find_client(const struct snapshot *s, int64_t id)
-{
-    size_t lo = 0, hi = s->client_count;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (s->clients[mid].id < id)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < s->client_count && s->clients[lo].id == id ? &s->clients[lo] : NULL;
-}
-
 bool pass_verify(struct slice text, const struct snapshot *s, const struct master_key *k,
                  const struct snap_client **ret, int64_t *ret_expires_at)
 {
@@ -104,7 +91,7 @@ bool pass_verify(struct slice text, const struct snapshot *s, const struct maste
     if (!pass_is_one(text) || !base64url_decode(slice_sub(text, PREFIX_SIZE, text.n), &b) ||
         b.n != RAW_SIZE)
         return false;
-    const struct snap_client *c = find_client(s, (int64_t)get_u64(b.p));
+    const struct snap_client *c = snapshot_client_by_id(s, (int64_t)get_u64(b.p));
     bool ok = c && slice_starts(text, prefixes[c->service]) &&
               hash_of(k, c, (const unsigned char *)b.p, hash) == ERR_OK &&
               CRYPTO_memcmp(hash, b.p + PLAIN_SIZE, HMAC_SIZE) == 0;

@@ -371,7 +371,7 @@ static enum err replace_held(struct exchange *x, struct slice body)
 static enum err rewrite_body(struct exchange *x)
 {
     const struct pinning *g = x->pinning;
-    const struct snap_account *a = pins_account(x->snap, g->pin.account_id);
+    const struct snap_account *a = snapshot_account_by_id(x->snap, g->pin.account_id);
     if (!a || a->kind != ACCOUNT_SERVICE || a->project.n == 0 || !x->request_ended)
         return ERR_OK;
     size_t max = x->held.n + g->cut_count * a->project.n + 1;

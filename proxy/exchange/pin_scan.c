@@ -126,14 +126,6 @@ static void string_ends(struct pin_scan *s)
         s->wants_value = false;
 }
 
-static int hex_value(char c)
-{
-    c = ascii_lower(c);
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool escaped_byte(struct pin_scan *s, char c)
 {
     static const char letters[] = "\"\\/bfnrt", bytes[] = "\"\\/\b\f\n\r\t";

@@ -296,14 +296,6 @@ bool pins_concern(const struct pins *p, const struct snapshot *s, const struct s
     return false;
 }
 
-const struct snap_account *pins_account(const struct snapshot *s, int64_t id)
-{
-    for (size_t i = 0; i < s->account_count; i++)
-        if (s->accounts[i].id == id)
-            return &s->accounts[i];
-    return NULL;
-}
-
 /* ---- the store ---- */
 
 void pins_sweep_begin(struct pins *p)
@@ -366,7 +358,7 @@ uint64_t pins_sweep(struct pins *p, const struct snapshot *s, uint64_t now_ms)
         if (e->is_seen)
             continue;
         bool is_alive = e->expires_at > clock_wall_s();
-        if (is_alive && (!e->stored_in || !pins_account(s, e->account_id)))
+        if (is_alive && (!e->stored_in || !snapshot_account_by_id(s, e->account_id)))
             continue; /* not written yet; or told as gone until its end */
         if (is_alive && e->stored_in == p->sweep) { /* written behind our look, perhaps */
             again_ms = now_ms + AGAIN_MS;

@@ -36,8 +36,6 @@ bool pins_drop(struct pins *p, int64_t pool_id, struct slice name);
 /** Does an account of this pool hold anything, for whomever? Asks no lock. */
 bool pins_concern(const struct pins *p, const struct snapshot *s, const struct snap_pool *pool);
 size_t pins_count(const struct pins *p);
-/** The account of that id in this snapshot, or NULL. */
-const struct snap_account *pins_account(const struct snapshot *s, int64_t id);
 
 /** The writer has committed it: when the store has it no more, somebody took it out. */
 void pins_written(struct pins *p, int64_t pool_id, struct slice name);

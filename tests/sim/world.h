@@ -1084,4 +1084,29 @@ static inline void play(const char *text)
 
 #define SIM(name) cmocka_unit_test_setup_teardown(name, world_make, world_end)
 
+/* World after world, each with what PREPARE (NULL: nothing) adds, one allocation of ACT later each
+ * time: it fails, the exchange ends, the client is answered or cut, nothing stays. */
+static inline void fail_each(void **state, const char *host, void (*prepare)(void),
+                             void (*act)(void))
+{
+    assert_true(connect_client(host));
+    unsigned long before = mem_count();
+    act();
+    long all = (long)(mem_count() - before);
+    assert_true(all > 3 && all < 400);
+    for (long n = 1; n <= all + 1; n++) {
+        assert_int_equal(world_end(state), 0);
+        assert_int_equal(world_make(state), 0);
+        if (prepare)
+            prepare();
+        assert_true(connect_client(host));
+        mem_fail_after(n, 0);
+        act();
+        mem_fail_after(0, 0);
+        settle();
+        if (w.svc.exchange_count || (w.front && !w.is_front_over && !w.client.n))
+            fail_msg("allocation %ld: %s", n, w.log);
+    }
+}
+
 #endif

@@ -2,27 +2,6 @@
  */
 #include "../world.h"
 
-/* World after world, one allocation later each time. */
-static void fail_each(void **state, void (*act)(void))
-{
-    assert_true(connect_client(GEMINI));
-    unsigned long before = mem_count();
-    act();
-    long all = (long)(mem_count() - before);
-    assert_true(all > 3 && all < 400);
-    for (long n = 1; n <= all + 1; n++) {
-        assert_int_equal(world_end(state), 0);
-        assert_int_equal(world_make(state), 0);
-        assert_true(connect_client(GEMINI));
-        mem_fail_after(n, 0);
-        act();
-        mem_fail_after(0, 0);
-        settle();
-        if (w.svc.exchange_count || (!w.is_front_over && !w.client.n))
-            fail_msg("allocation %ld: %s", n, w.log);
-    }
-}
-
 static void one_exchange(void)
 {
     do_ask("gemini");
@@ -63,22 +42,22 @@ static void one_refusal(void)
 
 static void a_plain_exchange_survives_each_failure(void **state)
 {
-    fail_each(state, one_exchange);
+    fail_each(state, GEMINI, NULL, one_exchange);
 }
 
 static void a_retried_exchange_survives_each_failure(void **state)
 {
-    fail_each(state, one_exchange_with_a_retry);
+    fail_each(state, GEMINI, NULL, one_exchange_with_a_retry);
 }
 
 static void a_renewed_exchange_survives_each_failure(void **state)
 {
-    fail_each(state, one_exchange_with_a_new_token);
+    fail_each(state, GEMINI, NULL, one_exchange_with_a_new_token);
 }
 
 static void a_refusal_survives_each_failure(void **state)
 {
-    fail_each(state, one_refusal);
+    fail_each(state, GEMINI, NULL, one_refusal);
 }
 
 static void without_any_memory_the_connection_is_cut(void **state)

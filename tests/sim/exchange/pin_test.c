@@ -196,36 +196,15 @@ static void one_that_makes(void)
     settle();
 }
 
-static void fail_each(void **state, void (*act)(void))
-{
-    assert_true(connect_client(VERTEX));
-    unsigned long before = mem_count();
-    act();
-    long all = (long)(mem_count() - before);
-    assert_true(all > 3 && all < 400);
-    for (long n = 1; n <= all + 1; n++) {
-        assert_int_equal(world_end(state), 0);
-        assert_int_equal(world_make(state), 0);
-        with_pins();
-        assert_true(connect_client(VERTEX));
-        mem_fail_after(n, 0);
-        act();
-        mem_fail_after(0, 0);
-        settle();
-        if (w.svc.exchange_count || (w.front && !w.is_front_over && !w.client.n))
-            fail_msg("allocation %ld: %s", n, w.log);
-    }
-}
-
 static void a_pinned_exchange_survives_each_failure(void **state)
 {
     pin("cachedContents/7", alices_pool(), B);
-    fail_each(state, one_pinned_exchange);
+    fail_each(state, VERTEX, with_pins, one_pinned_exchange);
 }
 
 static void one_that_makes_something_survives_each_failure(void **state)
 {
-    fail_each(state, one_that_makes);
+    fail_each(state, VERTEX, with_pins, one_that_makes);
 }
 
 #define P(name) cmocka_unit_test_setup_teardown(name, make, end)

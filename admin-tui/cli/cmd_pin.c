@@ -18,8 +18,7 @@ static int run_list(struct cli *c)
     int code = cli_reads(c);
     if (code)
         return code;
-    enum err e =
-        rows_pins(c->store, slice_of(args_operand(&c->args, 0)), c->now_s, &rows, &msg);
+    enum err e = rows_pins(c->store, slice_of(args_operand(&c->args, 0)), c->now_s, &rows, &msg);
     return e == ERR_OK ? cli_list(c, columns, rows) : cli_fail_err(c, e, &msg);
 }
 

@@ -790,10 +790,16 @@ static enum err add_key(struct h1 *h, struct head *head, char key[WS_KEY_SIZE])
 static enum err send_request_head(struct h1 *h, const struct head *given, bool end)
 {
     struct sbuf *out = scratch();
-    struct head own = *given, *head = &own;
+    const struct head *head = given;
+    struct head own;
     char key[WS_KEY_SIZE];
+    enum err e = ERR_OK;
     *h->accept = '\0';
-    enum err e = head->is_extended_connect ? add_key(h, head, key) : ERR_OK;
+    if (given->is_extended_connect) {
+        own = *given;
+        head = &own;
+        e = add_key(h, &own, key);
+    }
     if (e == ERR_OK)
         e = head_write_request(head, head->authority, false, out);
     if (e == ERR_OK) {

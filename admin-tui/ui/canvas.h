@@ -1,5 +1,5 @@
-/* A screen as cells in memory: what is drawn here, term.c shows, and `--once --plain` prints. Pure: no
- * terminal, no clock. One cell is one column: wider and combining characters show as '?'. */
+/* A screen as cells in memory: what is drawn here, term.c shows, and `--once --plain` prints. Pure:
+ * no terminal, no clock. One cell is one column: wider and combining characters show as '?'. */
 #ifndef UI_CANVAS_H
 #define UI_CANVAS_H
 #include "base/sbuf.h"
@@ -60,9 +60,10 @@ void canvas_reverse(struct canvas *c, int y, int x, int width);
 void canvas_blank(struct canvas *c, int y, int x, int width, int height);
 /** A bar of WIDTH columns, PART of it (0..1) full. */
 void canvas_bar(struct canvas *c, int y, int x, int width, uint8_t style, double part);
-/** The last WIDTH of N values as a line of steps, the highest step at MOST (0: the largest of them). */
-void canvas_spark(struct canvas *c, int y, int x, int width, uint8_t style, const uint32_t *values, int n,
-                  uint32_t most);
+/** The last WIDTH of N values as a line of steps, the highest step at MOST (0: the largest of
+ * them). */
+void canvas_spark(struct canvas *c, int y, int x, int width, uint8_t style, const uint32_t *values,
+                  int n, uint32_t most);
 /** A box with a title. */
 void canvas_box(struct canvas *c, int y, int x, int width, int height, struct slice title);
 

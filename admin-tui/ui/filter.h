@@ -9,6 +9,7 @@
  * A column is named by the beginning of its title. */
 #ifndef UI_FILTER_H
 #define UI_FILTER_H
+#include "base/err.h"
 #include "base/slice.h"
 
 #define FILTER_TERMS_MAX 16

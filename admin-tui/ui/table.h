@@ -17,7 +17,7 @@ struct table_column {
 struct table_cell {
     char text[TABLE_CELL_MAX];
     uint8_t style;
-    double value;   /* what it sorts by, when has_value */
+    double value; /* what it sorts by, when has_value */
     bool has_value;
 };
 
@@ -25,7 +25,7 @@ struct table_cell {
 struct table_source {
     void *arg;
     int count;
-    int64_t (*key)(void *arg, int row);                           /* stable name of the row */
+    int64_t (*key)(void *arg, int row); /* stable name of the row */
     void (*cell)(void *arg, int row, int column, struct table_cell *ret); /* RET is zeroed before */
 };
 
@@ -49,13 +49,14 @@ struct table {
 };
 
 /** Borrows COLUMNS. SORT -1: as they come. */
-void table_init(struct table *t, const struct table_column *columns, int count, int sort, bool is_down);
+void table_init(struct table *t, const struct table_column *columns, int count, int sort,
+                bool is_down);
 void table_finish(struct table *t);
 /** The rows may be others: filters, sorts, and keeps the cursor at its row. */
 void table_update(struct table *t, const struct table_source *src);
 /** Title line and rows into the area of HEIGHT lines at Y, X. */
-void table_draw(struct table *t, const struct table_source *src, struct canvas *c, int y, int x, int width,
-                int height);
+void table_draw(struct table *t, const struct table_source *src, struct canvas *c, int y, int x,
+                int width, int height);
 /** Cursor, paging, s S (sort by the next column, reverse), Space (mark). KEY as term_key gives it.
  * False: not a key of a table. Call table_update afterwards. */
 bool table_key(struct table *t, int key);

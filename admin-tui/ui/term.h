@@ -6,8 +6,8 @@
 
 /* Keys: characters are their Unicode value; others begin here, so that no view includes curses. */
 enum term_key {
-    TERM_NONE = -1,   /* nothing typed */
-    TERM_GONE = -2,   /* the terminal is closed */
+    TERM_NONE = -1, /* nothing typed */
+    TERM_GONE = -2, /* the terminal is closed */
     TERM_ESC = 27,
     TERM_ENTER = 13,
     TERM_TAB = 9,
@@ -29,10 +29,10 @@ enum term_key {
     TERM_WHEEL_DOWN,
     TERM_PASTE_BEGIN, /* bracketed paste */
     TERM_PASTE_END,
-    TERM_OTHER, /* a key without a meaning here */
+    TERM_OTHER,        /* a key without a meaning here */
     TERM_F1 = 0x110100 /* F2 is one more, to F12 */
 };
-#define TERM_CTRL(c) ((c) & 0x1f)
+#define TERM_CTRL(c) ((c)&0x1f)
 
 struct term_options {
     bool no_color, ascii, no_mouse;

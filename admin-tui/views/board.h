@@ -1,6 +1,6 @@
-/* What the screens show: rows of the store as plain structs, read anew when the store moved, and only the
- * tables that are needed. Every string is NUL-terminated and lives until the next board_refresh. Never a
- * secret. One thread. */
+/* What the screens show: rows of the store as plain structs, read anew when the store moved, and
+ * only the tables that are needed. Every string is NUL-terminated and lives until the next
+ * board_refresh. Never a secret. One thread. */
 #ifndef VIEWS_BOARD_H
 #define VIEWS_BOARD_H
 #include "base/err.h"
@@ -43,8 +43,8 @@ struct board_account {
     enum account_state state;
     int64_t cool_until, cool_since; /* the whole account; Unix s, 0 not cooling */
     const char *cool_reason;
-    int model_cools;                /* models of it that cool */
-    int models;                     /* rows; 0: every model */
+    int model_cools;                 /* models of it that cool */
+    int models;                      /* rows; 0: every model */
     const struct board_token *token; /* of its scope; NULL: none known, or not asked for */
     int64_t created_at;
 };
@@ -70,7 +70,8 @@ struct board_client {
     bool has_virtual;
     int64_t expires_at, rpm, tokens_per_day, created_at, last_seen_at;
     bool has_usage;
-    int64_t today_requests, today_errors, today_limited, today_tokens_in, today_tokens_out, minute_requests;
+    int64_t today_requests, today_errors, today_limited, today_tokens_in, today_tokens_out,
+        minute_requests;
 };
 
 struct board_rule {
@@ -87,8 +88,8 @@ struct board_event {
 
 struct board_request {
     int64_t id, at_ms, status, attempts, up, down, ttfb_ms, ms;
-    const char *request_id, *peer, *client, *account, *tried, *method, *host, *path, *model, *front, *back,
-        *reason;
+    const char *request_id, *peer, *client, *account, *tried, *method, *host, *path, *model, *front,
+        *back, *reason;
 };
 
 struct board_node {
@@ -139,7 +140,8 @@ bool board_refresh(struct board_source *b, unsigned needs);
 void board_touch(struct board_source *b);
 const struct board *board_get(const struct board_source *b);
 /** For what the daemon tells of members: writable, NULL when there is none of these names. */
-struct board_member *board_member_find(struct board_source *b, const char *pool, const char *account);
+struct board_member *board_member_find(struct board_source *b, const char *pool,
+                                       const char *account);
 int board_account_find(const struct board *b, const char *name); /* index, -1 */
 int board_pool_find(const struct board *b, const char *name);
 

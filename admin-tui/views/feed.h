@@ -1,5 +1,5 @@
-/* The conversation with the running daemon: questions over its socket, answered in its own time. Never
- * blocks. Connects again by itself, after 1, 2, 4 and then every 5 seconds. One thread. */
+/* The conversation with the running daemon: questions over its socket, answered in its own time.
+ * Never blocks. Connects again by itself, after 1, 2, 4 and then every 5 seconds. One thread. */
 #ifndef VIEWS_FEED_H
 #define VIEWS_FEED_H
 #include "base/err.h"

@@ -1,5 +1,5 @@
-/* What may take long, on a thread of its own: a subcommand in the words of the command line, or a change
- * of the store. One at a time; the screen goes on. */
+/* What may take long, on a thread of its own: a subcommand in the words of the command line, or a
+ * change of the store. One at a time; the screen goes on. */
 #ifndef VIEWS_JOB_H
 #define VIEWS_JOB_H
 #include "base/err.h"
@@ -12,9 +12,11 @@ enum err job_box_create(const char *config, struct job_box **ret) NODISCARD;
 /** Waits for the job that runs. */
 void job_box_destroy(struct job_box *b);
 bool job_is_running(const struct job_box *b);
-/** Runs `credswap ARGV...` (without the name, COUNT words; copied) as --yes --no-input; INPUT (may be empty;
- * copied, wiped afterwards) is its standard input. ERR_BUSY: one runs. WHAT names it for people. */
-enum err job_run(struct job_box *b, const char *const *argv, int count, struct slice input, const char *what) NODISCARD;
+/** Runs `credswap ARGV...` (without the name, COUNT words; copied) as --yes --no-input; INPUT (may
+ * be empty; copied, wiped afterwards) is its standard input. ERR_BUSY: one runs. WHAT names it for
+ * people. */
+enum err job_run(struct job_box *b, const char *const *argv, int count, struct slice input,
+                 const char *what) NODISCARD;
 /** Runs CHANGE as one audited transaction. ARG is freed by FREE_ARG on that thread. */
 enum err job_change(struct job_box *b, cli_change_cb change, void *arg, void (*free_arg)(void *arg),
                     const char *what) NODISCARD;
@@ -22,9 +24,9 @@ enum err job_change(struct job_box *b, cli_change_cb change, void *arg, void (*f
 int job_fd(const struct job_box *b);
 struct job_result {
     const char *what;
-    int code;              /* sysexits, 0 done */
-    struct slice out;      /* what it printed; may hold a new placeholder */
-    struct slice talk;     /* what it said, without "credswap: " */
+    int code;          /* sysexits, 0 done */
+    struct slice out;  /* what it printed; may hold a new placeholder */
+    struct slice talk; /* what it said, without "credswap: " */
 };
 /** True: a job has ended; RET is valid until the next job or job_forget. */
 bool job_result(struct job_box *b, struct job_result *ret);

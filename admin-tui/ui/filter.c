@@ -151,16 +151,11 @@ bool filter_set(struct filter *f, struct slice text, const char *const *titles, 
 
 static bool compare(enum filter_op op, double have, double wanted)
 {
-    switch (op) {
-    case FILTER_LT:
+    if (op == FILTER_LT)
         return have < wanted;
-    case FILTER_LE:
+    if (op == FILTER_LE)
         return have <= wanted;
-    case FILTER_GT:
-        return have > wanted;
-    default:
-        return have >= wanted;
-    }
+    return op == FILTER_GT ? have > wanted : have >= wanted;
 }
 
 static bool any_holds(struct slice part, int columns, filter_cell_cb cell, void *arg)

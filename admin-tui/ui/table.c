@@ -151,7 +151,7 @@ static void lay_out(const struct table *t, int width, int widths[TABLE_COLUMNS_M
     int sum = 1; /* the mark before each row */
     for (int i = 0; i < t->column_count; i++) {
         widths[i] = t->columns[i].width;
-        sum += widths[i] + 1;
+        sum += widths[i] ? widths[i] + 1 : 0;
     }
     while (sum - 1 > width) {
         int worst = -1;

@@ -48,6 +48,8 @@ void term_stop(void);
 int term_width(void);
 int term_height(void);
 bool term_is_utf8(void);
+/** What the locale says; needs no start. */
+bool term_locale_is_utf8(void);
 /** C: colours on and off. A: ASCII and UTF-8, as far as the terminal can. */
 void term_toggle_color(void);
 bool term_toggle_ascii(void);

@@ -37,7 +37,7 @@ extern const struct view *const views[]; /* by the digits, ended by NULL: list.c
 
 const struct board *app_board(const struct app *a);
 struct feed *app_feed(const struct app *a);
-struct stage *app_stage(const struct app *a);
+struct stage *app_stage(struct app *a);
 /** Is the daemon there, so that its figures are of now? */
 bool app_is_live(const struct app *a);
 /** In a narrow or low window (under 60 columns or 16 lines) a screen shows its list alone. */
@@ -89,8 +89,16 @@ typedef enum err (*app_change_cb)(struct cli *c, void *arg, struct errmsg *msg);
 void app_change(struct app *a, app_change_cb change, void *arg, void (*free_arg)(void *arg),
                 const char *what);
 
+/** Asks whether to take back audit row EVENT; 0: the last change. */
+void app_undo(struct app *a, int64_t event);
+
 /* ---- small things that several screens draw ---- */
 
+/** Of figures that are of now, or not. */
+static inline uint8_t app_figures_style(bool is_now)
+{
+    return is_now ? STYLE_PLAIN : STYLE_DIM;
+}
 /** "41m", "3d04h", "12s" of a span in s; "--" for negative ones. */
 char *show_span(int64_t s, char buf[16]);
 /** "14:02:11" (UTC), or "11-20 08:00" when it is not of the last day. */

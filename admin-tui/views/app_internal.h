@@ -1,0 +1,73 @@
+/* Between app.c, chrome.c, modal.c and work.c. */
+#ifndef VIEWS_APP_INTERNAL_H
+#define VIEWS_APP_INTERNAL_H
+#include "ui/dialog.h"
+#include "views/app.h"
+#include "views/job.h"
+
+enum modal_kind {
+    MODAL_NONE,
+    MODAL_LINE,    /* one line at the bottom */
+    MODAL_FORM,    /* several fields */
+    MODAL_CONFIRM, /* a text and y */
+    MODAL_TYPED,   /* a text and a word */
+    MODAL_PAGE,    /* a text to read */
+    MODAL_PASTE    /* bytes that are not shown */
+};
+
+struct modal {
+    enum modal_kind kind;
+    struct dialog *dialog;
+    struct entry *entry;
+    struct sbuf text, pasted;
+    char title[96], word[STAGE_NAME], search[FILTER_TEXT_MAX];
+    bool is_secret, is_searching; /* page: '/' is being typed into entry */
+    int top;                      /* first line shown */
+    app_line_cb take_line;
+    app_form_cb take_form;
+    app_yes_cb yes;
+    app_whole_cb is_whole;
+    void *state;
+};
+
+struct app {
+    struct cli *cli;
+    struct board_source *source;
+    struct feed *feed;
+    struct job_box *jobs;
+    struct stage stage;
+    struct canvas canvas;
+    struct modal modal;
+    void *states[VIEWS_MAX];
+    int view; /* index into views */
+    int64_t now_s;
+    int interval_ms;
+    bool is_paused, is_over, is_dirty;
+    bool is_plain; /* no keys, no result line: it is printed */
+    uint64_t refresh_due_ms;
+    char said[512];
+    uint8_t said_style;
+    unsigned job_flags;
+    bool applies_stage; /* the job that runs is the stage's */
+    int body_y, body_height;
+};
+
+/* chrome.c: everything around the body */
+void chrome_draw(struct app *a);
+
+/* modal.c: one question at a time, above the screen */
+bool modal_is_open(const struct app *a);
+/** KEY goes to it. */
+void modal_key(struct app *a, int key);
+void modal_show(struct app *a);
+void modal_resize(struct app *a);
+void modal_close(struct app *a);
+
+/* command.c: the ':' line */
+void command_ask(struct app *a);
+bool command_take(void *state, struct slice text, struct errmsg *problem);
+
+/* help.c */
+void help_show(struct app *a);
+
+#endif

@@ -175,7 +175,7 @@ static void review_member(const struct stage *s, const struct board *b,
                           struct sbuf *out)
 {
     const struct board_account *a = account_of(b, m);
-    char from[QUANTITY_TEXT], to[QUANTITY_TEXT], change[64];
+    char from[QUANTITY_TEXT], to[QUANTITY_TEXT], change[2 * QUANTITY_TEXT + 8];
     weight_print(m->weight, from);
     weight_print(stage_weight(s, b, m), to);
     if (stage_has_state(s, a))

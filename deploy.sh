@@ -818,6 +818,10 @@ run_e2e() { # PRESET [--quick] [NAME...]
   CREDSWAP_BUILD=build/$preset fixed_layout "$PYTHON" tests/e2e/run.py --jobs $((JOBS + 1)) "$@"
 }
 
+run_tui() { # BUILD
+  CREDSWAP_BUILD=build/$1 fixed_layout "$PYTHON" tests/tui/run.py
+}
+
 run_clients() { # BUILD
   CREDSWAP_BUILD=build/$1 fixed_layout "$PYTHON" tests/clients/run.py --jobs "$JOBS"
 }
@@ -892,6 +896,7 @@ cmd_test() {
   [ $size = quick ] || test_builds
   if [ -x build/debug/credswapd ]; then
     tally ctest run_ctest debug || true
+    tally tui run_tui debug || true
     if [ $size = quick ]; then
       tally e2e-asan run_e2e debug --quick || true
     else

@@ -2,21 +2,25 @@
  * bottom. */
 #ifndef UI_ENTRY_H
 #define UI_ENTRY_H
+#include "base/err.h"
 #include "base/slice.h"
 
 #define ENTRY_FIELDS_MAX 12
-#define ENTRY_TEXT_MAX 1024
+#define ENTRY_TEXT_MAX 4096 /* a key file fits when it is pasted */
 
 struct entry_field {
     const char *label;
     const char *value; /* at first; NULL: empty */
     const char *hint;  /* shown below while the cursor is here; NULL none */
     int width;         /* columns shown; longer text scrolls */
+    int most;          /* characters; 0: 256 */
+    bool is_hidden;    /* only how much was typed is shown: keys */
 };
 
 struct entry;
 
-/** A dialog. NULL: no memory. Borrows nothing. */
+/** A dialog. NULL: no memory. Borrows nothing. Characters that take no or two columns show as '?'
+ * and cannot be typed; a text that was not touched comes back as it was. */
 struct entry *entry_open(const char *title, const struct entry_field *fields, int count) NODISCARD;
 /** One line in row Y of the screen behind PROMPT. */
 struct entry *entry_open_line(int y, const char *prompt, const char *value) NODISCARD;
@@ -28,7 +32,8 @@ enum entry_result {
     ENTRY_DONE, /* Enter in the last field */
     ENTRY_LEFT  /* Esc */
 };
-/** KEY as term_key gives it. Tab and arrows go from field to field, Enter to the next one. */
+/** KEY as term_key gives it. Tab and arrows go from field to field, Enter to the next one. Ends of
+ * lines in a paste become spaces, whatever was pasted. */
 enum entry_result entry_key(struct entry *e, int key);
 /** The text of field I without spaces at its ends; valid until the next call with E. */
 struct slice entry_text(struct entry *e, int i);

@@ -38,9 +38,11 @@ struct term_options {
     bool no_color, ascii, no_mouse;
 };
 
-/** Takes the terminal over: alternate screen, keys at once, signals INT, TERM, HUP, WINCH as bytes
- * of term_signal_fd. ERR_DENIED: standard input or output is no terminal; ERR_INVALID: TERM is
- * unknown or cannot move a cursor; MSG says so and what to use instead. */
+/** Takes the terminal over: alternate screen, keys at once, signals INT, TERM, HUP, QUIT, WINCH,
+ * TSTP and CONT as bytes of term_signal_fd (they are blocked: a child must unblock them), PIPE
+ * ignored. NO_COLOR is looked at here. A crash puts the terminal back. ERR_DENIED: standard input
+ * or output is no terminal; ERR_INVALID: TERM is unknown or cannot move a cursor; MSG says so and
+ * what to use instead. */
 enum err term_start(const struct term_options *o, struct errmsg *msg) NODISCARD;
 /** Puts the terminal back as it was. Twice, or without a start, is fine; also when it is gone. */
 void term_stop(void);
@@ -50,12 +52,16 @@ int term_height(void);
 bool term_is_utf8(void);
 /** What the locale says; needs no start. */
 bool term_locale_is_utf8(void);
-/** C: colours on and off. A: ASCII and UTF-8, as far as the terminal can. */
+/** Colours on and off. */
 void term_toggle_color(void);
+/** ASCII and UTF-8, as far as the locale has it. Returns term_is_utf8, with which canvases are to
+ * be drawn again. */
 bool term_toggle_ascii(void);
 /** Forgets what is on the screen: the next term_show draws all of it. */
 void term_redraw(void);
-/** Shows C (its size should be the terminal's) below the panels; only what differs is sent. */
+/** Shows C (its size should be the terminal's) below the panels; only what differs is sent. Where
+ * the terminal takes nothing (Ctrl-S, a slow line) nothing is sent, and the next call tries again.
+ */
 void term_show(const struct canvas *c);
 /** A beep, or a flash. */
 void term_bell(void);
@@ -63,12 +69,15 @@ void term_bell(void);
 /** To be polled for reading. */
 int term_input_fd(void);
 int term_signal_fd(void);
-/** The next key, without waiting; TERM_NONE. */
+/** The next key, without waiting; TERM_NONE. Call it until that: keys may wait in here where no
+ * poll sees them. Alt with a key, and sequences that nobody knows, are TERM_OTHER. */
 int term_key(void);
 /** Of the last TERM_CLICK. */
 void term_mouse(int *ret_y, int *ret_x);
-/** The next signal that came (its number), 0: none. WINCH is answered inside and gives TERM_RESIZE
- * by term_key. */
+/** The next signal that came and should end the program: SIGINT, SIGTERM (QUIT too), SIGHUP; 0:
+ * none. WINCH is answered
+ * inside and gives TERM_RESIZE by term_key; so are TSTP (it stops here, and the screen comes back)
+ * and CONT: call term_key and draw after it. */
 int term_signal(void);
 
 #endif

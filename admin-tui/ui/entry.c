@@ -103,7 +103,7 @@ static void fetch_all(struct entry *e)
 /* ---- making the form ---------------------------------------------------------------------------
  */
 
-static void overwrite(FIELD *made, int most)
+static void cover_with_stars(FIELD *made, int most)
 {
     char stars[ENTRY_TEXT_MAX + 1];
     memset(stars, '*', (size_t)most);
@@ -118,7 +118,7 @@ static void drop_form(struct entry *e)
         (void)free_form(e->form);
     }
     for (int i = 0; i < e->count && e->made[i]; i++) {
-        overwrite(e->made[i], e->fields[i].most);
+        cover_with_stars(e->made[i], e->fields[i].most);
         (void)free_field(e->made[i]);
         e->made[i] = NULL;
     }
@@ -137,7 +137,8 @@ static FIELD *make_field(const struct entry *e, int i)
         new_field(1, width < f->width || e->is_line ? width : f->width, i % e->rows, 0, 0, 0);
     if (!made)
         return NULL;
-    (void)field_opts_off(made, O_STATIC | O_AUTOSKIP | O_BLANK | (f->is_hidden ? O_PUBLIC : 0));
+    const unsigned off = O_STATIC | O_AUTOSKIP | O_BLANK | (f->is_hidden ? O_PUBLIC : 0u);
+    (void)field_opts_off(made, (Field_Options)off);
     (void)set_max_field(made, f->most);
     (void)set_field_back(made, termattrs() & A_UNDERLINE ? A_UNDERLINE : A_REVERSE);
     (void)set_new_page(made, i % e->rows == 0);

@@ -2,6 +2,7 @@
  * bottom. */
 #ifndef UI_ENTRY_H
 #define UI_ENTRY_H
+#include "base/err.h"
 #include "base/slice.h"
 
 #define ENTRY_FIELDS_MAX 12

@@ -5,7 +5,6 @@
 
 #include "base/check.h"
 
-#include <fcntl.h>
 #include <langinfo.h>
 #include <poll.h>
 #include <signal.h>
@@ -59,17 +58,13 @@ static struct {
 
 static const char *capability(const char *name)
 {
-    char wanted[16];
-    (void)snprintf(wanted, sizeof wanted, "%s", name); /* its parameter is no const */
-    const char *text = tigetstr(wanted);
+    const char *text = tigetstr(name);
     return text == (const char *)-1 ? NULL : text;
 }
 
 static bool is_flag(const char *name)
 {
-    char wanted[16];
-    (void)snprintf(wanted, sizeof wanted, "%s", name);
-    return tigetflag(wanted) > 0;
+    return tigetflag(name) > 0;
 }
 
 static const char *terminal_name(void)
@@ -302,7 +297,10 @@ void term_flush(void)
 {
     if (!term_is_running() || !can_write())
         return; /* windows keep what they hold: the next flush sends it */
-    update_panels();
+    if (panel_above(NULL))
+        update_panels();
+    else
+        (void)wnoutrefresh(stdscr); /* without a panel the panel library knows no screen */
     place_cursor();
     (void)doupdate();
 }
@@ -439,6 +437,17 @@ static void guard_crashes(void)
     }
 }
 
+/* Curses knows the words but has no call for them, and putp() would leave them in stdio's buffer.
+ */
+static void ask_for_pastes(bool is_on)
+{
+    struct slice words = is_on ? SLICE(PASTE_ON) : SLICE(PASTE_OFF);
+    if (!t.can_paste)
+        return;
+    ssize_t n = write(STDOUT_FILENO, words.p, words.n);
+    (void)n; /* a terminal that is gone is found by term_key */
+}
+
 /* ---- start and stop ----------------------------------------------------------------------------
  */
 
@@ -572,8 +581,7 @@ enum err term_start(const struct term_options *o, struct errmsg *msg)
     rescue.is_on = 1;
     guard_crashes();
     (void)fit();
-    if (t.can_paste)
-        (void)putp(PASTE_ON);
+    ask_for_pastes(true);
     return ERR_OK;
 }
 
@@ -595,8 +603,7 @@ static void make_way(void)
 static void leave_screen(void)
 {
     make_way();
-    if (t.can_paste)
-        (void)putp(PASTE_OFF);
+    ask_for_pastes(false);
     t.cursor_is = NOTHING;
     (void)endwin();
 }
@@ -829,8 +836,7 @@ static void come_back(void)
     t.cursor_is = NOTHING;
     term_redraw();
     rescue.is_on = 1;
-    if (t.can_paste)
-        (void)putp(PASTE_ON);
+    ask_for_pastes(true);
     term_flush();
 }
 

@@ -17,7 +17,7 @@ class Model(unittest.TestCase):
 
     def test_cursor_moves(self):
         screen = shown("\033[2;3Hx\033[Ay\033[3Dz\033[4dw\033[9Gv\033[99;99H!")
-        self.assertEqual(screen.text(), ["  zy", "  x", "", "   w    v!"])
+        self.assertEqual(screen.text(), [" z y", "  x", "", "  w     v!"])
         self.assertEqual(screen.unknown, [])
 
     def test_erasing(self):

@@ -229,7 +229,7 @@ static void ask_add(struct accounts *v)
     const char *pool = v->pool < b->pool_count ? b->pools[v->pool].name : "gemini";
     const struct entry_field fields[] = {
         [ADD_FILE] = {"key file", "", "the JSON that Google gave; empty: paste it in the next step",
-                      44},
+                      44, ENTRY_TEXT_MAX - 1, false},
         [ADD_NAME] = {"name", "", "empty: what stands before the @ of its email", 44},
         [ADD_POOL] = {"pool", pool, "whose requests it gets", 44},
         [ADD_WEIGHT] = {"weight", "1", "its share is its weight by the sum of the pool's", 12},
@@ -288,8 +288,11 @@ static bool take_join(void *state, struct entry *e, struct errmsg *problem)
 static void ask_join(struct accounts *v)
 {
     static const struct entry_field fields[] = {
-        {"pool", "", "whose requests it gets, too", 40},
-        {"weight", "1", "its share is its weight by the sum of the pool's", 12}};
+        {.label = "pool", .hint = "whose requests it gets, too", .width = 40},
+        {.label = "weight",
+         .value = "1",
+         .hint = "its share is its weight by the sum of the pool's",
+         .width = 12}};
     app_ask_form(v->app, v->chosen, fields, 2, take_join, v);
 }
 
@@ -318,7 +321,7 @@ static void ask_leave(struct accounts *v)
 static void run_key(void *state)
 {
     struct accounts *v = state;
-    app_run(v->app, 0, "key replaced", "account", "set", v->chosen, v->add[ADD_FILE], NULL);
+    app_run(v->app, 0, "key replaced", "account", "key", v->chosen, v->add[ADD_FILE], NULL);
 }
 
 static bool take_key_file(void *state, struct slice text, struct errmsg *problem)
@@ -327,7 +330,7 @@ static bool take_key_file(void *state, struct slice text, struct errmsg *problem
     char ask[ENTRY_TEXT_MAX + 256];
     if (text.n == 0 || text.n > ENTRY_TEXT_MAX - 8 || text.p[0] == '-')
         return err_set(problem, ERR_INVALID, "the name of a key file") == ERR_OK;
-    snprintf(v->add[ADD_FILE], sizeof v->add[ADD_FILE], "key=%.*s", SLICE_FMT(text));
+    snprintf(v->add[ADD_FILE], sizeof v->add[ADD_FILE], "%.*s", SLICE_FMT(text));
     snprintf(ask, sizeof ask,
              "%.128s gets the key of %.*s\nits token is dropped, the next request mints one\n",
              v->chosen, SLICE_FMT(text));

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct option_def global_options[] = {
+const struct option_def args_options[] = {
     {"--config", "FILE", "configuration file (else $CREDSWAP_CONFIG)"},
     {"--json", NULL, "listings as JSON"},
     {"--yes", NULL, "do not ask"},
@@ -62,7 +62,7 @@ static bool take_option(struct args *a, int argc, char *const *argv, int *i)
     size_t cut = slice_find(slice_of(arg), '=', 0);
     struct slice name = slice_make(arg, cut);
     const struct option_def *own = find_option(a->command ? a->command->options : NULL, name);
-    const struct option_def *o = own ? own : find_option(global_options, name);
+    const struct option_def *o = own ? own : find_option(args_options, name);
     if (!o)
         return refuse(a, "unknown option %.*s", (int)(name.n < 60 ? name.n : 60), name.p);
     const char *value = arg[cut] ? arg + cut + 1 : NULL;
@@ -209,6 +209,25 @@ static void help_noun(struct sbuf *b, const struct command_table *t, const char 
     sbuf_addf(b, "\ncredswap %s VERB --help has the options.\n", noun);
 }
 
+/* Needed seldom: these share the last line, so that all fits a screen. */
+static bool is_brief(const struct command *c)
+{
+    static const char *const nouns[] = {"backup", "restore", "undo", "completion"};
+    for (size_t i = 0; i < ARRAY_LEN(nouns); i++)
+        if (!c->verb && strcmp(c->noun, nouns[i]) == 0)
+            return true;
+    return false;
+}
+
+static void help_brief(struct sbuf *b, const struct command_table *t)
+{
+    sbuf_adds(b, "  and       ");
+    for (size_t i = 0; i < t->n; i++)
+        if (is_brief(t->v[i]))
+            sbuf_addf(b, " %s", t->v[i]->noun);
+    sbuf_adds(b, "\n");
+}
+
 /* Each noun once, with its verbs behind it. */
 static void help_overview(struct sbuf *b, const struct command_table *t)
 {
@@ -216,6 +235,8 @@ static void help_overview(struct sbuf *b, const struct command_table *t)
         b, "usage: credswap [--config FILE] NOUN [VERB] ...   (none, on a terminal: overview)\n");
     for (size_t i = 0; i < t->n; i++) {
         const struct command *c = t->v[i];
+        if (is_brief(c))
+            continue;
         bool is_next = i > 0 && strcmp(t->v[i - 1]->noun, c->noun) == 0;
         if (!is_next && !c->verb) {
             sbuf_addf(b, "  %-10s %s\n", c->noun, c->summary);
@@ -227,6 +248,7 @@ static void help_overview(struct sbuf *b, const struct command_table *t)
         if (i + 1 == t->n || strcmp(t->v[i + 1]->noun, c->noun) != 0)
             sbuf_adds(b, "\n");
     }
+    help_brief(b, t);
     sbuf_adds(b, "Everywhere: --config FILE --json --yes --no-input --help --version\n");
 }
 

@@ -13,6 +13,9 @@ struct option_def {
     const char *help;
 };
 
+/* Those of all commands. */
+extern const struct option_def args_options[];
+
 struct command {
     const char *noun, *verb;          /* verb NULL: the noun alone is the command */
     const char *operands;             /* as the usage line names them, "" none */

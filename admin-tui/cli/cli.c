@@ -220,7 +220,13 @@ bool cli_may_ask(const struct cli *c)
 
 bool cli_confirm(struct cli *c, const char *question)
 {
-    if (c->args.yes || !cli_may_ask(c))
+    if (c->args.yes)
+        return true;
+    if (c->args.no_input) {
+        cli_fail(c, EX_FAILED, "%s Nothing is asked with --no-input: add --yes", question);
+        return false;
+    }
+    if (!cli_may_ask(c))
         return true;
     text_print(c->talk, question);
     fputs(" [y/N] ", c->talk);
@@ -294,7 +300,7 @@ int cli_run(struct cli *c, int argc, char *const *argv)
     if (!c->args.command)
         return isatty(STDOUT_FILENO) ? command_overview(c) : usage(c, c->talk, EX_USAGE);
     int code = c->args.command->run(c);
-    if (fflush(c->out) != 0 || ferror(c->out))
+    if ((fflush(c->out) != 0 || ferror(c->out)) && !out_is_unread(c->out))
         return cli_fail(c, EX_FAILED, "cannot write the output; is the disk full?");
     return code;
 }

@@ -54,7 +54,7 @@ const char *cli_key_path(struct cli *c, char *buf, size_t size);
 typedef enum err (*cli_change_cb)(struct cli *c, void *arg, struct errmsg *msg);
 int cli_change(struct cli *c, cli_change_cb change, void *arg, const char *what, bool *ret_changed);
 
-/** True with --yes, without a terminal, or when the person says y. */
+/** True with --yes, without a terminal, or when the person says y. With --no-input alone: false. */
 bool cli_confirm(struct cli *c, const char *question);
 bool cli_may_ask(const struct cli *c);
 

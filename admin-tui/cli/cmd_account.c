@@ -211,7 +211,7 @@ static const struct option_def add_options[] = {
     {"--models", "'A,B*'", "serves these models only"},
     {"--project", "P", "Google project, when not the key file's"},
     {"--location", "L", "Google location, e.g. us-central1"},
-    {"--kind", "KIND", "service (default) or api-key"},
+    {"--kind", "service|api-key", "default service"},
     {"--host", "HOST", "api-key: the one host that it may go to"},
     {NULL, NULL, NULL}};
 const struct command command_account_add = {
@@ -265,10 +265,15 @@ static const struct column show_columns[] = {{"name", "name", COLUMN_TEXT},
                                              {"key_id", "key id", COLUMN_TEXT},
                                              {"key_fingerprint", "key fingerprint", COLUMN_TEXT},
                                              {"scope", "scope", COLUMN_TEXT},
+                                             {"quota_project", "quota project", COLUMN_TEXT},
+                                             {"token_uri", "token address", COLUMN_TEXT},
                                              {"token_expires_at", "token left", COLUMN_UNTIL},
+                                             {"last_error", "last error", COLUMN_TEXT},
                                              {"cooling_until", "cools for", COLUMN_UNTIL},
+                                             {"cooling_reason", "cools because", COLUMN_TEXT},
                                              {"pools", "pools", COLUMN_LIST},
                                              {"models", "models", COLUMN_LIST},
+                                             {"created_at", "created", COLUMN_TIME},
                                              {"note", "note", COLUMN_TEXT},
                                              {NULL, NULL, COLUMN_TEXT}};
 

@@ -68,7 +68,7 @@ static int run_env(struct cli *c)
 }
 
 static const struct option_def env_options[] = {
-    {"--shell", "NAME", "sh (default), fish, powershell, dotenv, github, gitlab"},
+    {"--shell", "sh|fish|powershell|dotenv|github|gitlab", "default sh"},
     {"--bundle", "FILE", "dotenv: roots of the system and our CA in one file"},
     {NULL, NULL, NULL}};
 const struct command command_env = {

@@ -121,7 +121,7 @@ static int run_set(struct cli *c)
 }
 
 static const struct option_def set_options[] = {
-    {"--api", "API", "swap: gemini, vertex or anthropic (known for their own hosts)"},
+    {"--api", "gemini|vertex|anthropic", "swap: which one it speaks (known for their own hosts)"},
     {"--paths", "'GLOB,...'", "swap: the paths served instead of the API's own; '*' all"},
     {NULL, NULL, NULL}};
 const struct command command_host_set = {

@@ -1,5 +1,4 @@
-/* status, tokens, usage, requests, events, explain, wait, undo, and what is shown without
- * arguments. */
+/* tokens, usage, wait, undo, and what is shown without arguments. */
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/seal.h"
@@ -10,83 +9,12 @@
 #include "cli/rows.h"
 #include "cli/share.h"
 #include "conf/conf.h"
-#include "store/event.h"
-#include "store/request.h"
 #include "store/store.h"
 #include "store/usage.h"
 
 #include <unistd.h>
 
-#define STATUS_TIMEOUT_MS 3000
-
-/* ---- status ---- */
-
-/* One line for each member of the daemon's answer; objects and arrays as compact JSON. */
-static void print_members(struct cli *c, const cJSON *o)
-{
-    const cJSON *v;
-    cJSON_ArrayForEach(v, o)
-    {
-        struct sbuf b;
-        if (strcmp(v->string, "ok") == 0)
-            continue;
-        sbuf_init(&b, 1 << 20);
-        if (cJSON_IsString(v))
-            sbuf_adds(&b, v->valuestring);
-        else
-            json_compact(&b, v);
-        struct sbuf line;
-        sbuf_init(&line, 1 << 22);
-        text_escape(&line, slice_of(v->string));
-        for (size_t n = line.n; n < 20; n++)
-            sbuf_addc(&line, ' ');
-        sbuf_addc(&line, ' ');
-        text_escape(&line, sbuf_slice(&b));
-        fprintf(c->out, "%s\n", sbuf_z(&line));
-        sbuf_finish(&line);
-        sbuf_finish(&b);
-    }
-}
-
-/* The daemon's object, or one that says why there is none. */
-static cJSON *ask_status(struct cli *c)
-{
-    struct errmsg msg = {0};
-    cJSON *answer = NULL;
-    enum err e =
-        daemon_ask(c->conf->listen.socket, "status", NULL, STATUS_TIMEOUT_MS, &answer, &msg);
-    cJSON *inner = cJSON_DetachItemFromObjectCaseSensitive(answer, "status");
-    if (cJSON_IsObject(inner)) { /* the same object as the admin port's /status */
-        cJSON_Delete(answer);
-        return inner;
-    }
-    cJSON_Delete(inner);
-    if (e != ERR_OK) {
-        answer = json_object();
-        json_flag(answer, "ok", false);
-        json_z(answer, "state", e == ERR_REFUSED ? "down" : "unreachable");
-        json_z(answer, "error", msg.text);
-    }
-    return answer;
-}
-
-static int run_status(struct cli *c)
-{
-    int code = cli_conf(c);
-    if (code)
-        return code;
-    cJSON *answer = ask_status(c);
-    if (c->args.json)
-        json_print(c->out, answer);
-    else
-        print_members(c, answer);
-    cJSON_Delete(answer);
-    return 0;
-}
-
-const struct command command_status = {
-    "status", NULL, "",        "what the running daemon says of itself", NULL, NULL, 0,
-    0,        true, run_status};
+/* ---- the overview ---- */
 
 static const struct column overview_columns[] = {{"pool", "POOL", COLUMN_TEXT},
                                                  {"account", "ACCOUNT", COLUMN_TEXT},
@@ -101,7 +29,7 @@ int command_overview(struct cli *c)
 {
     struct errmsg msg = {0};
     cJSON *pools = NULL;
-    int code = run_status(c);
+    int code = command_status.run(c);
     fputc('\n', c->out);
     if (code == 0)
         code = cli_reads(c);
@@ -199,7 +127,7 @@ static int run_usage(struct cli *c)
 }
 
 static const struct option_def usage_options[] = {
-    {"--by", "WHAT", "client (default), account, model, hour, minute, all"},
+    {"--by", "client|account|model|hour|minute|all", "default client"},
     {"--since", "24h", "how far back, default 24h"},
     {"--client", "NAME", "only this client"},
     {"--account", "NAME", "only this account"},
@@ -208,134 +136,6 @@ static const struct option_def usage_options[] = {
 const struct command command_usage = {
     "usage", NULL, "",       "requests and model tokens, summed", NULL, usage_options, 0,
     0,       true, run_usage};
-
-/* ---- requests, events: the last ones, or as they come ---- */
-
-static const struct column request_columns[] = {
-    {"at", "TIME", COLUMN_TIME},          {"client", "CLIENT", COLUMN_TEXT},
-    {"account", "ACCOUNT", COLUMN_TEXT},  {"model", "MODEL", COLUMN_TEXT},
-    {"host", "HOST", COLUMN_TEXT},        {"status", "STATUS", COLUMN_NUMBER},
-    {"attempts", "TRIES", COLUMN_NUMBER}, {"ms", "MS", COLUMN_NUMBER},
-    {"tokens_in", "IN", COLUMN_QUANTITY}, {"tokens_out", "OUT", COLUMN_QUANTITY},
-    {"reason", "REASON", COLUMN_TEXT},    {NULL, NULL, COLUMN_TEXT}};
-static const struct column event_columns[] = {
-    {"at", "TIME", COLUMN_TIME},       {"kind", "KIND", COLUMN_TEXT}, {"who", "WHO", COLUMN_TEXT},
-    {"times", "TIMES", COLUMN_NUMBER}, {"what", "WHAT", COLUMN_TEXT}, {NULL, NULL, COLUMN_TEXT}};
-
-typedef enum err (*fetch_cb)(struct cli *c, int64_t after_id, cJSON **ret, struct errmsg *msg);
-
-static size_t option_limit(const struct cli *c)
-{
-    int64_t n = 100;
-    const char *text = args_get(&c->args, "--limit");
-    if (text && (!quantity_parse(text, &n) || n < 1 || n > 10000))
-        n = 100;
-    return (size_t)n;
-}
-
-static enum err fetch_requests(struct cli *c, int64_t after_id, cJSON **ret, struct errmsg *msg)
-{
-    const char *status = args_get(&c->args, "--status");
-    struct request_filter f = {.after_id = after_id,
-                               .client = cli_option(c, "--client"),
-                               .account = cli_option(c, "--account"),
-                               .model = cli_option(c, "--model"),
-                               .limit = option_limit(c)};
-    if (status && status[0] >= '1' && status[0] <= '5') {
-        f.status_min = (status[0] - '0') * 100;
-        f.status_max = f.status_min + 99;
-    }
-    return rows_requests(c->store, &f, ret, msg);
-}
-
-static enum err fetch_events(struct cli *c, int64_t after_id, cJSON **ret, struct errmsg *msg)
-{
-    struct event_filter f = {
-        .after_id = after_id, .who = cli_option(c, "--who"), .limit = option_limit(c)};
-    enum event_kind kind;
-    struct slice text = cli_option(c, "--kind");
-    if (text.p && event_kind_from(text, &kind))
-        f.kinds = 1U << kind;
-    return rows_events(c->store, &f, ret, msg);
-}
-
-/* With --follow a line (or, with --json, an object a line) for each new row, until Ctrl-C or a
- * closed pipe. */
-static int64_t print_follow(struct cli *c, const struct column *columns, const cJSON *rows,
-                            int64_t last)
-{
-    const cJSON *row;
-    cJSON_ArrayForEach(row, rows)
-    {
-        const cJSON *id = cJSON_GetObjectItemCaseSensitive(row, "id");
-        last = cJSON_IsNumber(id) ? (int64_t)id->valuedouble : last;
-        struct sbuf b;
-        sbuf_init(&b, 1 << 20);
-        if (c->args.json)
-            json_compact(&b, row);
-        else
-            table_line(&b, columns, row, c->now_s);
-        fprintf(c->out, "%s\n", sbuf_z(&b));
-        sbuf_finish(&b);
-    }
-    (void)fflush(c->out);
-    return last;
-}
-
-static int watch(struct cli *c, fetch_cb fetch, const struct column *columns)
-{
-    struct errmsg msg = {0};
-    cJSON *rows = NULL;
-    bool follows = args_get(&c->args, "--follow") != NULL;
-    int code = cli_reads(c);
-    if (code)
-        return code;
-    enum err e = fetch(c, 0, &rows, &msg);
-    if (e == ERR_OK && !follows)
-        return cli_list(c, columns, rows);
-    for (int64_t last = 0; e == ERR_OK || e == ERR_BUSY;) {
-        if (e == ERR_OK) {
-            last = print_follow(c, columns, rows, last);
-            cJSON_Delete(rows);
-        }
-        if (ferror(c->out))
-            return 0;
-        usleep(500 * 1000);
-        c->now_s = clock_wall_s();
-        e = fetch(c, last, &rows, &msg);
-    }
-    return cli_fail_err(c, e, &msg);
-}
-
-static int run_requests(struct cli *c)
-{
-    return watch(c, fetch_requests, request_columns);
-}
-
-static int run_events(struct cli *c)
-{
-    return watch(c, fetch_events, event_columns);
-}
-
-static const struct option_def request_options[] = {
-    {"--follow", NULL, "go on with new ones as they come (-f)"},
-    {"--client", "NAME", "only this client"},
-    {"--account", "NAME", "only this account"},
-    {"--model", "MODEL", "only this model"},
-    {"--status", "Nxx", "only answers of this class, e.g. 5xx"},
-    {"--limit", "N", "how many, default 100"},
-    {NULL, NULL, NULL}};
-const struct command command_requests = {
-    "requests", NULL, "", "the last requests", NULL, request_options, 0, 0, true, run_requests};
-static const struct option_def event_options[] = {
-    {"--follow", NULL, "go on with new ones as they come (-f)"},
-    {"--kind", "KIND", "only audit, alarm or info"},
-    {"--who", "WHO", "only by this person, or about this account or client"},
-    {"--limit", "N", "how many, default 100"},
-    {NULL, NULL, NULL}};
-const struct command command_events = {"events", NULL,          "", "audit of changes, and alarms",
-                                       NULL,     event_options, 0,  0,
-                                       true,     run_events};
 
 /* ---- wait ---- */
 
@@ -392,9 +192,8 @@ static int run_undo(struct cli *c)
     struct errmsg msg = {0}, what = {0};
     uint64_t event = 0;
     const char *text = args_operand(&c->args, 0);
-    if (text && !slice_to_u64(slice_of(text), &event))
-        return cli_fail(c, EX_USAGE,
-                        "\"%.40s\" is no event number; credswap events --json has them as id",
+    if (text && (!slice_to_u64(slice_of(text), &event) || event == 0 || event > INT64_MAX))
+        return cli_fail(c, EX_USAGE, "\"%.40s\" is no event number; credswap events shows them",
                         text);
     int code = cli_writes(c);
     if (code)

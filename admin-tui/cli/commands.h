@@ -38,6 +38,9 @@ int command_overview(struct cli *c);
     X(model_rm)                                                                                    \
     X(pin_list)                                                                                    \
     X(pin_rm)                                                                                      \
+    X(node_list)                                                                                   \
+    X(live_list)                                                                                   \
+    X(live_end)                                                                                    \
     X(import)                                                                                      \
     X(ca_init)                                                                                     \
     X(ca_show)                                                                                     \
@@ -45,6 +48,8 @@ int command_overview(struct cli *c);
     X(ca_rotate)                                                                                   \
     X(ca_install)                                                                                  \
     X(ca_uninstall)                                                                                \
+    X(ca_leaves)                                                                                   \
+    X(ca_refused)                                                                                  \
     X(env)                                                                                         \
     X(config_show)                                                                                 \
     X(config_sample)                                                                               \
@@ -58,7 +63,8 @@ int command_overview(struct cli *c);
     X(wait)                                                                                        \
     X(backup)                                                                                      \
     X(restore)                                                                                     \
-    X(undo)
+    X(undo)                                                                                        \
+    X(completion)
 
 #define X(name) extern const struct command command_##name;
 COMMAND_LIST(X)

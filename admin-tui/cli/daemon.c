@@ -114,17 +114,12 @@ static enum err receive(int fd, struct sbuf *out, char end, uint64_t deadline)
     }
 }
 
-static enum err talk(int fd, const char *cmd, const char *account, uint64_t deadline, cJSON **ret,
+static enum err talk(int fd, const cJSON *question, uint64_t deadline, cJSON **ret,
                      struct errmsg *msg)
 {
     struct sbuf line;
     sbuf_init(&line, ANSWER_MAX);
-    cJSON *question = json_object();
-    json_z(question, "cmd", cmd);
-    if (account)
-        json_z(question, "account", account);
     json_compact(&line, question);
-    cJSON_Delete(question);
     sbuf_addc(&line, '\n');
     enum err e = line.failed ? ERR_NOMEM : send_all(fd, sbuf_slice(&line), deadline);
     sbuf_clear(&line);
@@ -138,8 +133,8 @@ static enum err talk(int fd, const char *cmd, const char *account, uint64_t dead
     return e;
 }
 
-enum err daemon_ask(const char *socket_path, const char *cmd, const char *account, int timeout_ms,
-                    cJSON **ret, struct errmsg *msg)
+enum err daemon_say(const char *socket_path, const cJSON *question, int timeout_ms, cJSON **ret,
+                    struct errmsg *msg)
 {
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
     uint64_t deadline = clock_mono_ms() + (uint64_t)timeout_ms;
@@ -151,8 +146,20 @@ enum err daemon_ask(const char *socket_path, const char *cmd, const char *accoun
         return err_set(msg, e, "the daemon is not running (nobody listens at %s)", socket_path);
     if (e != ERR_OK)
         return err_set(msg, e, "cannot reach the daemon at %s: %s", socket_path, err_str(e));
-    e = talk(fd, cmd, account, deadline, ret, msg);
+    e = talk(fd, question, deadline, ret, msg);
     close(fd);
+    return e;
+}
+
+enum err daemon_ask(const char *socket_path, const char *cmd, const char *account, int timeout_ms,
+                    cJSON **ret, struct errmsg *msg)
+{
+    cJSON *question = json_object();
+    json_z(question, "cmd", cmd);
+    if (account)
+        json_z(question, "account", account);
+    enum err e = daemon_say(socket_path, question, timeout_ms, ret, msg);
+    cJSON_Delete(question);
     return e;
 }
 

@@ -12,6 +12,9 @@
  * sentence is the daemon's (then *RET is not set). */
 enum err daemon_ask(const char *socket_path, const char *cmd, const char *account, int timeout_ms,
                     cJSON **ret, struct errmsg *msg) NODISCARD;
+/** The same with any QUESTION. */
+enum err daemon_say(const char *socket_path, const cJSON *question, int timeout_ms, cJSON **ret,
+                    struct errmsg *msg) NODISCARD;
 /** GET PATH from ADDRESS ("host:port"; a wildcard means loopback): the status and, in BODY (may be
  * NULL), the answer's body. */
 enum err daemon_get(const char *address, const char *path, int timeout_ms, int *ret_status,

@@ -8,6 +8,7 @@
 #include "cli/quantity.h"
 
 #include <math.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #define CELL_MAX 512
@@ -235,6 +236,12 @@ void record_print(FILE *f, const struct column *columns, const cJSON *row, int64
         fprintf(f, "%-*s  %s\n", width, columns[i].title, sbuf_z(&b));
     }
     sbuf_finish(&b);
+}
+
+bool out_is_unread(FILE *f)
+{
+    struct pollfd p = {.fd = fileno(f)};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP | POLLNVAL));
 }
 
 /* ---- JSON ---- */

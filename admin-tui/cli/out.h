@@ -37,6 +37,8 @@ void table_print(FILE *f, const struct column *columns, const cJSON *rows, int64
 void table_line(struct sbuf *out, const struct column *columns, const cJSON *row, int64_t now_s);
 /** One object, a line for each column: "title  value". */
 void record_print(FILE *f, const struct column *columns, const cJSON *row, int64_t now_s);
+/** True when F is a pipe or terminal that nobody reads any more. */
+bool out_is_unread(FILE *f);
 /** Indented by two; members in the order in which they were added; ASCII only. */
 void json_print(FILE *f, const cJSON *v);
 /** The same in one line without spaces; no newline. */

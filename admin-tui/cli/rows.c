@@ -7,6 +7,7 @@
 #include "store/cooldown.h"
 #include "store/event.h"
 #include "store/model.h"
+#include "store/node.h"
 #include "store/pin.h"
 #include "store/pool.h"
 #include "store/request.h"
@@ -109,6 +110,15 @@ static int64_t greatest(const cJSON *o, const char *list, const char *key)
     return most;
 }
 
+/* The first KEY in the array LIST of O that says something, NULL none does. */
+static const char *first_text(const cJSON *o, const char *list, const char *key)
+{
+    const cJSON *row;
+    cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(
+                                o, list)) if (*json_get_z(row, key)) return json_get_z(row, key);
+    return NULL;
+}
+
 static enum err join_accounts(struct store *s, cJSON *accounts, int64_t now_s, struct errmsg *msg)
 {
     cJSON *members = NULL, *models = NULL, *tokens = NULL, *cooling = NULL;
@@ -129,6 +139,8 @@ static enum err join_accounts(struct store *s, cJSON *accounts, int64_t now_s, s
         attach(row, "cooldowns", cooling);
         json_int(row, "token_expires_at", greatest(row, "tokens", "expires_at"));
         json_int(row, "cooling_until", greatest(row, "cooldowns", "until"));
+        json_z(row, "cooling_reason", first_text(row, "cooldowns", "reason"));
+        json_z(row, "last_error", first_text(row, "tokens", "last_error"));
         json_int(row, "model_count", cJSON_GetArraySize(cJSON_GetObjectItem(row, "models")));
     }
     cJSON_Delete(members);
@@ -306,6 +318,30 @@ enum err rows_pins(struct store *s, struct slice account, int64_t now_s, cJSON *
 {
     struct collect_pins c = {{json_array(), 0}, account};
     return collected(pin_list(s, 0, now_s, on_pin, &c, msg), &c.collect, ret);
+}
+
+#define SILENT_S 30 /* three signs of life that did not come */
+
+static enum err on_node(void *arg, const struct node *n)
+{
+    const struct collect *into = arg;
+    cJSON *o = push(arg);
+    bool is_silent = !slice_eq(n->state, SLICE("stopped")) && n->seen_at + SILENT_S < into->now_s;
+    json_text(o, "name", n->name);
+    json_text(o, "state", is_silent ? SLICE("silent") : n->state);
+    json_text(o, "address", n->address);
+    json_text(o, "version", n->version);
+    json_int(o, "pid", n->pid);
+    json_int(o, "started_at", n->started_at);
+    json_int(o, "seen_at", n->seen_at);
+    json_int(o, "generation", n->generation);
+    return ERR_OK;
+}
+
+enum err rows_nodes(struct store *s, int64_t now_s, cJSON **ret, struct errmsg *msg)
+{
+    struct collect c = {json_array(), now_s};
+    return collected(node_list(s, on_node, &c, msg), &c, ret);
 }
 
 static enum err on_usage(void *arg, const struct usage *u)

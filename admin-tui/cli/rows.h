@@ -28,6 +28,8 @@ enum err rows_tokens(struct store *s, cJSON **ret, struct errmsg *msg) NODISCARD
 enum err rows_pins(struct store *s, struct slice account, int64_t now_s, cJSON **ret,
                    struct errmsg *msg) NODISCARD;
 enum err rows_cooldowns(struct store *s, int64_t now_s, cJSON **ret, struct errmsg *msg) NODISCARD;
+/** State "silent": not stopped, and seen too long ago. */
+enum err rows_nodes(struct store *s, int64_t now_s, cJSON **ret, struct errmsg *msg) NODISCARD;
 enum err rows_usage(struct store *s, enum usage_by by, const struct usage_filter *f, cJSON **ret,
                     struct errmsg *msg) NODISCARD;
 enum err rows_requests(struct store *s, const struct request_filter *f, cJSON **ret,

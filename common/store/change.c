@@ -204,6 +204,29 @@ static enum err found_event(struct query *q, void *arg)
     " FROM event WHERE kind = 'audit' AND undone_by = 0 AND before GLOB '[[]*' AND "               \
     "json_valid(before) AND json_valid(after)"
 
+static enum err fate_row(struct query *q, void *arg)
+{
+    struct undo *u = arg;
+    if (col_int(q, 2))
+        return db_set(u->s, u->msg, ERR_NOT_FOUND, "event %lld was undone already, by event %lld",
+                      (long long)col_int(q, 0), (long long)col_int(q, 2));
+    return db_set(u->s, u->msg, ERR_NOT_FOUND,
+                  "event %lld changed no row that could be put back: %.200s",
+                  (long long)col_int(q, 0), col_text(q, 1).p);
+}
+
+/* Why EVENT cannot be undone. */
+static enum err not_undoable(struct undo *u, int64_t event)
+{
+    enum err e = ERR_OK;
+    if (event)
+        e = db_each(u->s, fate_row, u, u->msg,
+                    "SELECT id, what, undone_by FROM event WHERE id = ?1", VALS(v_int(event)));
+    if (e == ERR_OK && event)
+        return db_set(u->s, u->msg, ERR_NOT_FOUND, "there is no event %lld", (long long)event);
+    return e == ERR_OK ? db_set(u->s, u->msg, ERR_NOT_FOUND, "there is nothing to undo") : e;
+}
+
 static enum err find_event(struct undo *u, int64_t event)
 {
     u->event = 0;
@@ -213,9 +236,7 @@ static enum err find_event(struct undo *u, int64_t event)
               : db_each(u->s, found_event, u, u->msg,
                         "SELECT id, what" UNDOABLE " AND is_undo = 0 ORDER BY id DESC LIMIT 1",
                         NO_VALS);
-    if (e == ERR_OK && u->event == 0)
-        return db_set(u->s, u->msg, ERR_NOT_FOUND, "there is nothing to undo");
-    return e;
+    return e == ERR_OK && u->event == 0 ? not_undoable(u, event) : e;
 }
 
 /* Rows of the event side by side: before, after. Tables are known by their place in WATCHED. */

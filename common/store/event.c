@@ -87,6 +87,13 @@ static enum err event_row(struct query *q, void *arg)
     return w->cb(w->arg, &ev);
 }
 
+/* A person is "NAME (uid N)" here. */
+#define PASSING                                                                                    \
+    "SELECT id, at_ms, kind, who, what, times, before, after, generation, undone_by, is_undo "     \
+    "FROM event WHERE id > ?1 AND at_ms >= ?2 "                                                    \
+    "AND (?3 = '' OR who = ?3 OR substr(who, 1, length(?3) + 6) = ?3 || ' (uid ') "                \
+    "AND ((kind = 'audit' AND ?4) OR (kind = 'alarm' AND ?5) OR (kind = 'info' AND ?6)) "
+
 enum err event_list(struct store *s, const struct event_filter *f, event_cb cb, void *arg,
                     struct errmsg *msg)
 {
@@ -95,10 +102,8 @@ enum err event_list(struct store *s, const struct event_filter *f, event_cb cb, 
     int64_t limit = f->limit ? (int64_t)f->limit : LIMIT_DEFAULT;
     return db_each(
         s, event_row, &w, msg,
-        "SELECT * FROM (SELECT id, at_ms, kind, who, what, times, before, after, generation, "
-        "undone_by, is_undo FROM event WHERE id > ?1 AND at_ms >= ?2 AND (?3 = '' OR who = ?3) "
-        "AND ((kind = 'audit' AND ?4) OR (kind = 'alarm' AND ?5) OR (kind = 'info' AND ?6)) "
-        "ORDER BY id DESC LIMIT ?7) ORDER BY id",
+        f->from_oldest ? PASSING "ORDER BY id LIMIT ?7"
+                       : "SELECT * FROM (" PASSING "ORDER BY id DESC LIMIT ?7) ORDER BY id",
         VALS(v_int(f->after_id), v_int(f->since_ms), v_text(f->who),
              v_int((kinds_wanted >> EVENT_AUDIT) & 1), v_int((kinds_wanted >> EVENT_ALARM) & 1),
              v_int((kinds_wanted >> EVENT_INFO) & 1), v_int(limit)));

@@ -28,10 +28,11 @@ typedef enum err (*event_cb)(void *arg, const struct event_row *e);
 /* 0 and empty do not filter. */
 struct event_filter {
     int64_t after_id;
+    bool from_oldest; /* the oldest LIMIT of them, so that whoever follows misses none */
     int64_t since_ms;
-    unsigned kinds; /* bits: 1 << EVENT_AUDIT ...; 0 all */
-    struct slice who;
-    size_t limit; /* 0: 100 */
+    unsigned kinds;   /* bits: 1 << EVENT_AUDIT ...; 0 all */
+    struct slice who; /* "mia" finds "mia (uid 1001)" too */
+    size_t limit;     /* 0: 100 */
 };
 
 /** An alarm or a remark. The same WHO and WHAT within ten minutes only counts up. For the writer.
@@ -42,7 +43,7 @@ enum err event_put(struct store *s, enum event_kind kind, struct slice who, stru
  * the others. BEFORE and AFTER: text without secrets, or empty. RET_ID may be NULL. */
 enum err event_audit(struct store *s, struct slice who, struct slice what, struct slice before,
                      struct slice after, int64_t *ret_id, struct errmsg *msg) NODISCARD;
-/** The newest LIMIT that pass, oldest of them first. */
+/** The newest LIMIT that pass (or the oldest), oldest of them first. */
 enum err event_list(struct store *s, const struct event_filter *f, event_cb cb, void *arg,
                     struct errmsg *msg) NODISCARD;
 const char *event_kind_name(enum event_kind k); /* "audit", "alarm", "info" */

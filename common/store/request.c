@@ -75,19 +75,22 @@ static enum err request_row(struct query *q, void *arg)
     return w->cb(w->arg, &r);
 }
 
+#define PASSING                                                                                    \
+    "SELECT id, at_ms, request_id, peer, client, account, tried, method, host, path, model, "      \
+    "front, back, status, attempts, reason, bytes_up, bytes_down, tokens_in, tokens_out, "         \
+    "tokens_cache_read, tokens_cache_write, ttfb_ms, ms FROM request "                             \
+    "WHERE id > ?1 AND (?2 = '' OR client = ?2) AND (?3 = '' OR account = ?3) "                    \
+    "AND (?4 = '' OR model = ?4) AND status >= ?5 AND (?6 = 0 OR status <= ?6) "
+
 enum err request_list(struct store *s, const struct request_filter *f, request_cb cb, void *arg,
                       struct errmsg *msg)
 {
     struct walk w = {cb, arg};
     int64_t limit = f->limit ? (int64_t)f->limit : LIMIT_DEFAULT;
-    return db_each(
-        s, request_row, &w, msg,
-        "SELECT * FROM (SELECT id, at_ms, request_id, peer, client, account, tried, method, host, "
-        "path, model, front, back, status, attempts, reason, bytes_up, bytes_down, tokens_in, "
-        "tokens_out, tokens_cache_read, tokens_cache_write, ttfb_ms, ms FROM request "
-        "WHERE id > ?1 AND (?2 = '' OR client = ?2) AND (?3 = '' OR account = ?3) "
-        "AND (?4 = '' OR model = ?4) AND status >= ?5 AND (?6 = 0 OR status <= ?6) "
-        "ORDER BY id DESC LIMIT ?7) ORDER BY id",
-        VALS(v_int(f->after_id), v_text(f->client), v_text(f->account), v_text(f->model),
-             v_int(f->status_min), v_int(f->status_max), v_int(limit)));
+    return db_each(s, request_row, &w, msg,
+                   f->from_oldest ? PASSING "ORDER BY id LIMIT ?7"
+                                  : "SELECT * FROM (" PASSING
+                                    "ORDER BY id DESC LIMIT ?7) ORDER BY id",
+                   VALS(v_int(f->after_id), v_text(f->client), v_text(f->account), v_text(f->model),
+                        v_int(f->status_min), v_int(f->status_max), v_int(limit)));
 }

@@ -26,6 +26,7 @@ typedef enum err (*request_cb)(void *arg, const struct request_row *r);
 /* Empty slices and 0 do not filter. */
 struct request_filter {
     int64_t after_id; /* only newer ones, for --follow */
+    bool from_oldest; /* the oldest LIMIT of them, so that whoever follows misses none */
     struct slice client, account, model;
     int64_t status_min, status_max;
     size_t limit; /* 0: 100 */
@@ -33,7 +34,7 @@ struct request_filter {
 
 /** For the writer. row.id is ignored. */
 enum err request_add(struct store *s, const struct request_row *r, struct errmsg *msg) NODISCARD;
-/** The newest LIMIT that pass the filter, oldest of them first. */
+/** The newest LIMIT that pass the filter (or the oldest), oldest of them first. */
 enum err request_list(struct store *s, const struct request_filter *f, request_cb cb, void *arg,
                       struct errmsg *msg) NODISCARD;
 

@@ -7,6 +7,7 @@ import time
 import banned
 import headers
 import layers
+import manual
 import options
 import selftest
 import text
@@ -16,6 +17,7 @@ CHECKS = {
     "layers": layers.check,
     "banned": banned.check,
     "options": options.check,
+    "manual": manual.check,
     "format": text.check_format,
     "ascii": text.check_ascii,
     "secrets": text.check_secrets,

@@ -108,6 +108,17 @@ static void every_help_fits_a_screen(void **state)
     }
 }
 
+static void every_noun_is_in_the_overview(void **state)
+{
+    static char text[HELP_MAX];
+    args_help(&console_commands, NULL, NULL, text);
+    for (size_t i = 0; i < console_commands.n; i++) {
+        char word[32];
+        snprintf(word, sizeof word, " %s", console_commands.v[i]->noun);
+        assert_non_null(strstr(text, word));
+    }
+}
+
 static void every_command_is_there_once(void **state)
 {
     for (size_t i = 0; i < console_commands.n; i++) {
@@ -132,6 +143,7 @@ int main(void)
         cmocka_unit_test(too_many_of_anything_is_refused),
         cmocka_unit_test(help_wins_over_everything),
         cmocka_unit_test(every_help_fits_a_screen),
+        cmocka_unit_test(every_noun_is_in_the_overview),
         cmocka_unit_test(every_command_is_there_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -121,6 +121,23 @@ static void bad_accounts_change_nothing(void **state)
         {"host set a.test tunnel --api vertex", "", EX_USAGE},
         {"host test http://a", "", EX_DATAERR},
         {"model set none m", "", EX_FAILED},
+        {"requests --limit many", "", EX_USAGE},
+        {"requests --limit 0", "", EX_USAGE},
+        {"requests --limit 10001", "", EX_USAGE},
+        {"requests --status 6xx", "", EX_USAGE},
+        {"requests --status 99", "", EX_USAGE},
+        {"requests --status ok", "", EX_USAGE},
+        {"events --limit -1", "", EX_USAGE},
+        {"events --kind odd", "", EX_USAGE},
+        {"usage --by day", "", EX_USAGE},
+        {"usage --since soon", "", EX_USAGE},
+        {"completion tcsh", "", EX_USAGE},
+        {"completion names", "", EX_USAGE},
+        {"undo 0", "", EX_USAGE},
+        {"undo -- -1", "", EX_USAGE},
+        {"undo 99999999999999999999", "", EX_USAGE},
+        {"undo 9223372036854775808", "", EX_USAGE},
+        {"undo 4711", "", EX_FAILED},
         {"undo", "", EX_FAILED}};
     struct desk d = started();
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -248,6 +265,63 @@ static void weights_belong_to_pools(void **state)
     desk_close(&d);
 }
 
+static void without_input_danger_needs_a_yes(void **state)
+{
+    struct desk d = started();
+    assert_int_equal(desk_run(&d, "client add a --service claude --json"), 0);
+    assert_failed(&d, desk_run(&d, "client rm a --no-input"), EX_FAILED);
+    assert_failed(&d, desk_run(&d, "client revoke a --no-input"), EX_FAILED);
+    assert_int_equal(desk_run(&d, "client show a"), 0);
+    assert_int_equal(desk_run(&d, "client rm a --no-input --yes"), 0);
+    assert_failed(&d, desk_run(&d, "client show a"), EX_FAILED);
+    desk_close(&d);
+}
+
+static void one_event_is_undone_by_its_number(void **state)
+{
+    struct desk d = started();
+    assert_int_equal(desk_run(&d, "host set a.test tunnel"), 0);
+    assert_int_equal(desk_run(&d, "host set b.test tunnel"), 0);
+    assert_int_equal(desk_run(&d, "events --json"), 0);
+    cJSON *events = cJSON_Parse(d.out);
+    const cJSON *id = cJSON_GetObjectItem(cJSON_GetArrayItem(events, 1), "id");
+    assert_true(cJSON_IsNumber(id));
+    assert_int_equal(desk_run(&d, "undo %d", id->valueint), 0);
+    assert_non_null(strstr(d.talk, "undone: host a.test: tunnel"));
+    assert_failed(&d, desk_run(&d, "undo %d", id->valueint), EX_FAILED);
+    assert_non_null(strstr(d.talk, "undone already"));
+    assert_int_equal(desk_run(&d, "host list"), 0);
+    assert_null(strstr(d.out, "a.test"));
+    assert_non_null(strstr(d.out, "b.test"));
+    cJSON_Delete(events);
+    assert_failed(&d, desk_run(&d, "undo 1"), EX_FAILED); /* ca init: no row to put back */
+    assert_non_null(strstr(d.talk, "no row"));
+    assert_failed(&d, desk_run(&d, "undo 4711"), EX_FAILED);
+    assert_non_null(strstr(d.talk, "no event 4711"));
+    desk_close(&d);
+}
+
+static void names_are_given_or_nothing_is_said(void **state)
+{
+    struct desk d;
+    char path[128];
+    desk_open(&d);
+    assert_int_equal(desk_run(&d, "completion names pool"), 0); /* no store, and none is made */
+    assert_string_equal(d.out, "");
+    assert_string_equal(d.talk, "");
+    snprintf(path, sizeof path, "%s/db", d.dir);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(desk_run(&d, "ca init"), 0);
+    assert_int_equal(desk_run(&d, "client add bob --service claude --json"), 0);
+    assert_int_equal(desk_run(&d, "completion names pool"), 0);
+    assert_non_null(strstr(d.out, "gemini\n"));
+    assert_int_equal(desk_run(&d, "completion names client"), 0);
+    assert_string_equal(d.out, "bob\n");
+    assert_int_equal(desk_run(&d, "completion names odd"), 0);
+    assert_string_equal(d.out, "");
+    desk_close(&d);
+}
+
 static void rules_say_what_happens_to_a_host(void **state)
 {
     struct desk d = started();
@@ -270,6 +344,11 @@ static void the_daemon_is_away(void **state)
     assert_non_null(strstr(d.out, "\"ok\": false"));
     assert_failed(&d, desk_run(&d, "account refresh a"), EX_UNAVAILABLE);
     assert_failed(&d, desk_run(&d, "account test a"), EX_UNAVAILABLE);
+    assert_failed(&d, desk_run(&d, "live list"), EX_UNAVAILABLE);
+    assert_failed(&d, desk_run(&d, "live list --limit 501"), EX_USAGE);
+    assert_failed(&d, desk_run(&d, "live end 01JD"), EX_UNAVAILABLE);
+    assert_failed(&d, desk_run(&d, "ca leaves"), EX_UNAVAILABLE);
+    assert_failed(&d, desk_run(&d, "ca refused"), EX_UNAVAILABLE);
     assert_failed(&d, desk_run(&d, "wait --ready --timeout 1"), EX_TEMPFAIL);
     assert_int_equal(desk_run(&d, "doctor --json"), 0);
     cJSON *rows = cJSON_Parse(d.out);
@@ -335,6 +414,9 @@ int main(void)
         cmocka_unit_test(a_placeholder_of_their_own_is_checked_and_not_shown),
         cmocka_unit_test(limits_are_set_by_either_spelling),
         cmocka_unit_test(weights_belong_to_pools),
+        cmocka_unit_test(without_input_danger_needs_a_yes),
+        cmocka_unit_test(one_event_is_undone_by_its_number),
+        cmocka_unit_test(names_are_given_or_nothing_is_said),
         cmocka_unit_test(rules_say_what_happens_to_a_host),
         cmocka_unit_test(the_daemon_is_away),
         cmocka_unit_test(backups_go_back),

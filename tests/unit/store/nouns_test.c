@@ -599,6 +599,10 @@ static void requests_are_listed_newest_last(void **state)
     sbuf_clear(&got);
     assert_ok(f, request_list(f->s, &after, request_line, &got, &f->msg));
     assert_string_equal(sbuf_z(&got), "4:r1:/v1/x ");
+    struct request_filter oldest = {.after_id = 1, .from_oldest = true, .limit = 2};
+    sbuf_clear(&got);
+    assert_ok(f, request_list(f->s, &oldest, request_line, &got, &f->msg));
+    assert_string_equal(sbuf_z(&got), "2:r1:/v1/x 3:r1:/v1/x ");
     sbuf_finish(&got);
 }
 
@@ -622,8 +626,8 @@ static void repeated_events_are_counted(void **state)
     assert_ok(f, event_put(f->s, EVENT_ALARM, SLICE("a"), SLICE("mint failed"), &f->msg));
     assert_ok(f, event_put(f->s, EVENT_INFO, SLICE("ca"), SLICE("renewed"), &f->msg));
     int64_t id = 0;
-    assert_ok(f,
-              event_audit(f->s, SLICE("mia"), SLICE("backup"), SLICE(""), SLICE(""), &id, &f->msg));
+    assert_ok(f, event_audit(f->s, SLICE("mia (uid 7)"), SLICE("backup"), SLICE(""), SLICE(""), &id,
+                             &f->msg));
     struct event_filter alarms = {.kinds = 1 << EVENT_ALARM}, all = {0},
                         mia = {.who = SLICE("mia")};
     assert_ok(f, event_list(f->s, &alarms, event_line, &got, &f->msg));
@@ -633,9 +637,16 @@ static void repeated_events_are_counted(void **state)
     assert_ok(f, event_list(f->s, &mia, event_line, &got, &f->msg));
     assert_string_equal(sbuf_z(&got), "audit backup 1;");
     sbuf_clear(&got);
+    mia.who = SLICE("mi");
+    assert_ok(f, event_list(f->s, &mia, event_line, &got, &f->msg));
+    assert_string_equal(sbuf_z(&got), "");
     all.after_id = 3;
     assert_ok(f, event_list(f->s, &all, event_line, &got, &f->msg));
     assert_string_equal(sbuf_z(&got), "info renewed 1;audit backup 1;");
+    struct event_filter oldest = {.from_oldest = true, .limit = 1, .after_id = 2};
+    sbuf_clear(&got);
+    assert_ok(f, event_list(f->s, &oldest, event_line, &got, &f->msg));
+    assert_string_equal(sbuf_z(&got), "alarm mint failed 1;");
     sbuf_finish(&got);
 }
 

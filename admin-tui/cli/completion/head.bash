@@ -1,0 +1,1 @@
+# Completion of credswap for bash, as `credswap completion bash` prints it.

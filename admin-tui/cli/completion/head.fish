@@ -1,0 +1,1 @@
+# Completion of credswap for fish, as `credswap completion fish` prints it.

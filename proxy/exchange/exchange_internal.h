@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "exchange/exchange.h"
 #include "exchange/held.h"
+#include "exchange/look.h"
 #include "exchange/setup.h"
 #include "route/model.h"
 #include "route/rpc.h"
@@ -26,6 +27,12 @@ enum x_state {
     X_REPLY,  /* our own answer is on its way out */
     X_OVER,   /* nothing may move any more; destroyed in the next turn */
     X_STATES
+};
+
+/* Milliseconds since the beginning, and one more; 0: that has not come yet. Of the present attempt.
+ */
+struct stamps {
+    uint32_t route, token, sent, first;
 };
 
 struct call {
@@ -107,10 +114,19 @@ struct exchange {
     uint64_t bytes_up, bytes_down;
     uint64_t front_due; /* of the answer: given to the front, and not sent yet */
     uint64_t began_ms, first_byte_ms;
+    struct stamps stamps;
     char request_id[REQUEST_ID_SIZE];
 };
 
 void exchange_goto(struct exchange *x, enum x_state to);
+static inline uint32_t exchange_stamp(const struct exchange *x)
+{
+    return (uint32_t)(x->svc->loop->now_ms - x->began_ms) + 1;
+}
+
+/* look.c */
+/** What is known of it now. */
+void exchange_tell(const struct exchange *x, struct exchange_record *ret);
 
 /* swap.c: heads */
 enum err swap_prepare(struct exchange *x, const struct head *h);

@@ -65,8 +65,7 @@ static void drop_setup(struct exchange *x)
 
 static void record(struct exchange *x)
 {
-    struct exchange_record r;
-    exchange_tell(x, &r);
+    struct exchange_record r = exchange_tell(x);
     x->svc->record(x->svc, &r);
 }
 

@@ -65,34 +65,7 @@ static void drop_setup(struct exchange *x)
 
 static void record(struct exchange *x)
 {
-    uint64_t now = x->svc->loop->now_ms;
-    struct exchange_record r = {
-        .conn_id = x->info.conn_id,
-        .request_id = slice_of(x->request_id),
-        .peer = slice_of(x->info.peer),
-        .method = x->base.method,
-        .host = authority_host(&x->info.authority),
-        .path = x->is_forwarded ? x->original_path : (struct slice){"", 0},
-        .query_keys = x->is_forwarded ? x->query_keys : (struct slice){"", 0},
-        .client = x->client,
-        .account = x->attempt_count ? x->pick.account : NULL,
-        /* only what a provider took for a model: a client may write anything there */
-        .model = (x->status == 101 || (x->status >= 200 && x->status < 300)) && !x->is_own_answer
-                     ? x->model
-                     : (struct slice){"", 0},
-        .attempts = x->attempts,
-        .attempt_count = x->attempt_count,
-        .status = x->status,
-        .is_own_answer = x->is_own_answer,
-        .reason = x->reason,
-        .bytes_up = x->bytes_up,
-        .bytes_down = x->bytes_down,
-        .ttfb_ms = x->first_byte_ms ? x->first_byte_ms - x->began_ms : 0,
-        .ms = now - x->began_ms,
-        .is_swap = !x->is_relay,
-        .front_is_h2 = x->front_is_h2,
-        .back_is_h2 = x->back_is_h2,
-    };
+    struct exchange_record r = exchange_tell(x);
     x->svc->record(x->svc, &r);
 }
 
@@ -258,6 +231,7 @@ static void on_token(void *arg, struct token *t, const struct token_failure *fai
     x->waiting = NULL;
     if (t) {
         x->token = token_ref(t);
+        x->stamps.token = exchange_stamp(x);
         dial(x);
     } else {
         note_attempt(x, 0, failure->reason);
@@ -272,6 +246,7 @@ static void get_token(struct exchange *x)
 {
     const struct snap_account *a = x->pick.account;
     token_unref(&x->token);
+    x->stamps.token = exchange_stamp(x);
     if (a->kind == ACCOUNT_API_KEY) {
         dial(x);
         return;
@@ -282,6 +257,7 @@ static void get_token(struct exchange *x)
         dial(x);
         return;
     }
+    x->stamps.token = 0;
     exchange_goto(x, X_TOKEN);
     deadline_clear(&x->deadline); /* the broker has its own */
     if (x->svc->token_fetch(x->svc->tokens, a, on_token, x, &x->waiting) != ERR_OK)
@@ -370,6 +346,7 @@ static void start_send(struct exchange *x)
         return;
     }
     x->is_forwarded = true;
+    x->stamps.sent = exchange_stamp(x);
     held_rewind(&x->held);
     x->body_left = 0;
     x->uncounted = 0;
@@ -421,7 +398,9 @@ static void dial(struct exchange *x)
 static void begin_attempt(struct exchange *x)
 {
     if (x->attempt_count < ATTEMPTS_MAX)
-        x->attempts[x->attempt_count++] = (struct attempt){.account = x->pick.account->name};
+        x->attempts[x->attempt_count++] =
+            (struct attempt){.account = x->pick.account->name, .account_id = x->pick.account->id};
+    x->stamps = (struct stamps){.route = exchange_stamp(x)};
     get_token(x);
 }
 
@@ -833,6 +812,8 @@ static void pass_head(struct exchange *x, const struct head *h, bool end)
         return;
     }
     x->status = grpc_http_status(h, end);
+    if (!x->is_relay)
+        x->svc->answered(x->svc, x->snap, x->client, x->pick.account);
     x->is_committed = true;
     x->is_replayable = false;
     exchange_goto(x, X_STREAM);
@@ -860,6 +841,7 @@ static void back_head(struct stream *st, const struct head *h, bool end)
 {
     struct exchange *x = obj_from(st->owner, EXCHANGE_MAGIC);
     x->first_byte_ms = x->svc->loop->now_ms;
+    x->stamps.first = exchange_stamp(x);
     int status = grpc_http_status(h, end); /* of what it means */
     note_attempt(x, status, NULL);
     if (!x->is_relay) {

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "exchange/exchange.h"
 #include "exchange/held.h"
+#include "exchange/look.h"
 #include "exchange/setup.h"
 #include "route/model.h"
 #include "route/rpc.h"
@@ -26,6 +27,12 @@ enum x_state {
     X_REPLY,  /* our own answer is on its way out */
     X_OVER,   /* nothing may move any more; destroyed in the next turn */
     X_STATES
+};
+
+/* Milliseconds since the beginning, and one more; 0: that has not come yet. Of the present attempt.
+ */
+struct stamps {
+    uint32_t route, token, sent, first;
 };
 
 struct call {
@@ -107,10 +114,49 @@ struct exchange {
     uint64_t bytes_up, bytes_down;
     uint64_t front_due; /* of the answer: given to the front, and not sent yet */
     uint64_t began_ms, first_byte_ms;
+    struct stamps stamps;
     char request_id[REQUEST_ID_SIZE];
 };
 
 void exchange_goto(struct exchange *x, enum x_state to);
+static inline uint32_t exchange_stamp(const struct exchange *x)
+{
+    return (uint32_t)(x->svc->loop->now_ms - x->began_ms) + 1;
+}
+
+/** What is known of it now. Inline, since it is made for each request. */
+static inline struct exchange_record exchange_tell(const struct exchange *x)
+{
+    return (struct exchange_record){
+        .conn_id = x->info.conn_id,
+        .pool_id = x->client ? x->snap->pools[x->client->pool].id : 0,
+        .generation = x->snap->generation,
+        .request_id = slice_of(x->request_id),
+        .peer = slice_of(x->info.peer),
+        .method = x->base.method,
+        .host = authority_host(&x->info.authority),
+        .path = x->is_forwarded ? x->original_path : (struct slice){"", 0},
+        .query_keys = x->is_forwarded ? x->query_keys : (struct slice){"", 0},
+        .client = x->client,
+        .account = x->attempt_count ? x->pick.account : NULL,
+        /* only what a provider took for a model: a client may write anything there */
+        .model = (x->status == 101 || (x->status >= 200 && x->status < 300)) && !x->is_own_answer
+                     ? x->model
+                     : (struct slice){"", 0},
+        .attempts = x->attempts,
+        .attempt_count = x->attempt_count,
+        .status = x->status,
+        .is_own_answer = x->is_own_answer,
+        .reason = x->reason,
+        .bytes_up = x->bytes_up,
+        .bytes_down = x->bytes_down,
+        .ttfb_ms = x->first_byte_ms ? x->first_byte_ms - x->began_ms : 0,
+        .ms = x->svc->loop->now_ms - x->began_ms,
+        .is_swap = !x->is_relay,
+        .front_is_h2 = x->front_is_h2,
+        .back_is_h2 = x->back_is_h2,
+    };
+}
 
 /* swap.c: heads */
 enum err swap_prepare(struct exchange *x, const struct head *h);

@@ -20,13 +20,16 @@ struct exchange;
 /* One try on one account: who, and how it ended. */
 struct attempt {
     struct slice account;
+    int64_t account_id;
     int status;         /* 0: no answer */
     const char *reason; /* static word, NULL fine */
 };
 
-/* What is told of an exchange when it ends. Slices live during the call. */
+/* What is told of an exchange when it ends, or while it runs. Slices live during the call. */
 struct exchange_record {
     uint64_t conn_id;
+    int64_t pool_id;    /* of the client; 0: nobody known */
+    int64_t generation; /* of the snapshot that it runs by */
     struct slice request_id, peer, method, host, path, query_keys;
     const struct snap_client *client;   /* NULL: nobody known */
     const struct snap_account *account; /* the last one tried, NULL none */
@@ -71,6 +74,9 @@ struct services {
     void (*unpinned)(struct services *s, int64_t pool_id, struct slice name);
     /** May this client go on now? 0, or the seconds to wait. */
     uint32_t (*client_wait_s)(struct services *s, const struct snap_client *c);
+    /** The answer of account A to C, both of SNAP, begins to go to the client. */
+    void (*answered)(struct services *s, const struct snapshot *snap, const struct snap_client *c,
+                     const struct snap_account *a);
     /** The end of an exchange: logs, counts, stores. */
     void (*record)(struct services *s, const struct exchange_record *r);
 };

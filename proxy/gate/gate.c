@@ -218,8 +218,10 @@ static bool start_session(struct gate *g, enum gate_state state)
 static void on_ready(struct pump *p)
 {
     struct gate *g = obj_from(p->owner, GATE_MAGIC);
-    if (g->state == GATE_TLS)
+    if (g->state == GATE_TLS) {
         g->info.sni_differs = !tls_sni_matches(p->link->ssl, authority_host(&g->info.authority));
+        figure_add(&g->gates->counters->tls_swaps, 1);
+    }
     g->info.is_intercepted = g->state == GATE_TLS;
     if (!start_session(g, g->state == GATE_TLS ? GATE_SWAP : GATE_FIRST)) {
         gate_end(g, "memory");
@@ -241,6 +243,10 @@ static void on_end(struct pump *p, enum err e, const char *why)
     if (g->state == GATE_TLS || g->state == GATE_OUTER_TLS) {
         figure_add(&g->gates->counters->tls_failures, 1);
         g->gates->caller_failed(g->gates, &g->peer, why);
+    }
+    if (g->state == GATE_TLS && tls_is_distrust(why)) {
+        figure_add(&g->gates->counters->tls_distrusts, 1);
+        g->gates->distrusted(g->gates, &g->peer, authority_host(&g->info.authority), why);
     }
     if (g->state == GATE_OVER)
         return;

@@ -20,6 +20,8 @@ struct sbuf;
     X(connects_tunnel, "CONNECTs tunnelled")                                                       \
     X(connects_denied, "CONNECTs refused")                                                         \
     X(tls_failures, "client TLS handshakes that failed")                                           \
+    X(tls_swaps, "client TLS handshakes done in the place of a provider")                          \
+    X(tls_distrusts, "of those that failed: our certificate was refused")                          \
     X(requests_malformed, "requests refused by the parser")                                        \
     X(pages, "own pages served")                                                                   \
     X(tunnel_bytes_up, "bytes tunnelled to targets")                                               \
@@ -61,6 +63,9 @@ struct gates {
     void (*client_status)(struct gates *g, const struct snap_client *c, struct sbuf *out);
     /** Something went wrong for this caller: a static word, for its /status. */
     void (*caller_failed)(struct gates *g, const struct sockaddr_storage *peer, const char *word);
+    /** This caller does not take our certificate for HOST: the alert's word, a static one. */
+    void (*distrusted)(struct gates *g, const struct sockaddr_storage *peer, struct slice host,
+                       const char *word);
     uint64_t (*next_conn_id)(struct gates *g);
     /** A client for whom a balancer speaks: do policy and limits let it in? Then gone gives its
      * place back. */

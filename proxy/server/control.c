@@ -9,6 +9,7 @@
 #include "store/writer.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,6 +18,10 @@
 #define CONTROL_MAGIC MAGIC('c', 't', 'r', 'l')
 #define CONTROL_MAX 32u
 #define UNREAD_MAX (256u * 1024u) /* of answers; who reads none gets no more, and is not read */
+#define ANSWER_MAX (4u << 20)
+#define LIVE_MAX 500u
+#define LEAVES_SHOWN 256u /* when the line names no limit; of both the most is shown */
+#define LIVE_SHOWN 100u
 
 struct control_conn {
     uint32_t magic;
@@ -26,7 +31,8 @@ struct control_conn {
     struct sbuf line;
     uint32_t uid;
     bool is_over, has_ended; /* has_ended: it asks no more, and may still wait for answers */
-    uint32_t pending;        /* answers of the broker that still come: the struct must live */
+    bool is_asking;          /* the workers: the lines behind that one wait */
+    uint32_t pending;        /* answers of others that still come: the struct must live */
     struct later_link later;
 };
 
@@ -97,7 +103,7 @@ static void say_error(struct control_conn *c, const char *sentence)
 static void do_status(struct control_conn *c)
 {
     struct sbuf out;
-    sbuf_init(&out, 4u << 20);
+    sbuf_init(&out, ANSWER_MAX);
     sbuf_adds(&out, "{\"ok\":true,\"status\":");
     status_print(c->server, &out);
     if (!out.failed)
@@ -124,14 +130,38 @@ static enum err write_audit(struct store *s, void *arg)
                        (struct slice){"", 0}, NULL, NULL);
 }
 
-static void audit(const struct control_conn *c, const char *what, const char *account)
+/* The console's own words for who it is. Only the local file is asked: what nsswitch.conf names may
+ * lie behind a network, and would be loaded into the process that holds the keys. */
+static void find_who(uint32_t uid, char *who, size_t size)
+{
+    char space[1024];
+    struct passwd pw, *found = NULL;
+    snprintf(who, size, "uid %u", (unsigned)uid);
+    FILE *f = fopen("/etc/passwd", "re");
+    while (f && fgetpwent_r(f, &pw, space, sizeof space, &found) == 0)
+        if (pw.pw_uid == uid) {
+            snprintf(who, size, "%.40s (uid %u)", pw.pw_name, (unsigned)uid);
+            break;
+        }
+    if (f)
+        (void)fclose(f);
+}
+
+void control_audit(struct server *s, uint32_t uid, const char *what)
 {
     struct audit_job *j = mem_calloc(1, sizeof *j);
     if (!j)
         return;
-    snprintf(j->who, sizeof j->who, "uid %u", (unsigned)c->uid);
-    snprintf(j->what, sizeof j->what, "%s %s", what, account);
-    writer_post(c->server->writer, (struct writer_job){write_audit, mem_free, j, false});
+    find_who(uid, j->who, sizeof j->who);
+    snprintf(j->what, sizeof j->what, "%s", what);
+    writer_post(s->writer, (struct writer_job){write_audit, mem_free, j, false});
+}
+
+static void audit(const struct control_conn *c, const char *what, const char *account)
+{
+    char text[192];
+    snprintf(text, sizeof text, "%s %s", what, account);
+    control_audit(c->server, c->uid, text);
 }
 
 static void on_refreshed(void *arg, struct token *t, const struct token_failure *f)
@@ -201,6 +231,133 @@ static void do_account(struct control_conn *c, const char *verb, const char *nam
     audit(c, verb, r->account);
 }
 
+/* ---- the live feed ---- */
+
+/* CMD is a word of ours. */
+static void say_failed(struct control_conn *c, const char *cmd, const char *sentence)
+{
+    struct sbuf out;
+    sbuf_init(&out, 4096);
+    sbuf_addf(&out, "{\"ok\":false,\"cmd\":\"%s\",\"error\":", cmd);
+    sbuf_add_json(&out, slice_of(sentence));
+    sbuf_adds(&out, "}\n");
+    say(c, &out);
+    sbuf_finish(&out);
+}
+
+static void do_lines(struct control_conn *c);
+
+static void say_ended(struct control_conn *c, const struct gather *g)
+{
+    bool has_ended = false, is_silent = false;
+    for (uint32_t i = 0; i < g->part_count; i++) {
+        has_ended |= g->parts[i].has_come && g->parts[i].has_ended;
+        is_silent |= !g->parts[i].has_come;
+    }
+    struct sbuf out;
+    sbuf_init(&out, 4096);
+    sbuf_adds(&out, "{\"ok\":true,\"cmd\":\"end\"}\n");
+    if (has_ended)
+        say(c, &out);
+    else
+        say_failed(c, "end",
+                   is_silent ? "a worker has not answered; the request may yet end"
+                             : "no such request");
+    sbuf_finish(&out);
+}
+
+static void say_gathered(struct control_conn *c, const struct gather *g)
+{
+    struct sbuf out;
+    if (g->ask == ASK_END) {
+        say_ended(c, g);
+        return;
+    }
+    sbuf_init(&out, ANSWER_MAX);
+    if (g->ask == ASK_LIVE)
+        feed_live(g, &out);
+    else
+        feed_figures(c->server, g, &out);
+    say(c, &out);
+    sbuf_finish(&out);
+}
+
+static void on_gathered(struct gather *g)
+{
+    struct control_conn *c = g->arg;
+    struct loop *loop = c->server->loop;
+    c->pending--;
+    c->is_asking = false;
+    if (c->is_over) {
+        release(c);
+    } else {
+        say_gathered(c, g);
+        do_lines(c);
+        settle(c);
+    }
+    loop_end_pass(loop);
+}
+
+static void ask_workers(struct control_conn *c, const char *cmd, const struct gather_ask *q)
+{
+    if (gather_begin(c->server, q, on_gathered, c) != ERR_OK) {
+        say_failed(c, cmd, "credswapd is out of memory");
+        return;
+    }
+    c->is_asking = true;
+    c->pending++;
+}
+
+static void do_live(struct control_conn *c, uint32_t limit)
+{
+    uint32_t most = limit ? limit : LIVE_SHOWN;
+    struct gather_ask q = {.ask = ASK_LIVE, .limit = most < LIVE_MAX ? most : LIVE_MAX};
+    ask_workers(c, "live", &q);
+}
+
+static void do_end(struct control_conn *c, const char *id)
+{
+    struct gather_ask q = {.ask = ASK_END, .id = slice_of(id ? id : ""), .uid = c->uid};
+    if (id && *id)
+        ask_workers(c, "end", &q);
+    else
+        say_failed(c, "end", "which request? wanted \"id\"");
+}
+
+static void say_known(struct control_conn *c, const struct command *cmd)
+{
+    struct sbuf out;
+    sbuf_init(&out, ANSWER_MAX);
+    if (cmd->kind == COMMAND_TRUST)
+        feed_trust(c->server, &out);
+    else
+        feed_leaves(c->server, cmd->limit ? cmd->limit : LEAVES_SHOWN, &out);
+    say(c, &out);
+    sbuf_finish(&out);
+}
+
+static void do_feed(struct control_conn *c, const struct command *cmd)
+{
+    if (cmd->limit == COMMAND_LIMIT_BAD) {
+        say_failed(c, cmd->verb, "limit: wanted a whole number from 1 on");
+        return;
+    }
+    switch ((int)cmd->kind) {
+    case COMMAND_FIGURES:
+        ask_workers(c, "figures", &(struct gather_ask){.ask = ASK_OPEN});
+        break;
+    case COMMAND_LIVE:
+        do_live(c, cmd->limit);
+        break;
+    case COMMAND_END:
+        do_end(c, cmd->id);
+        break;
+    default:
+        say_known(c, cmd);
+        break;
+    }
+}
+
 static void do_line(struct control_conn *c, struct slice line)
 {
     struct command cmd;
@@ -219,6 +376,13 @@ static void do_line(struct control_conn *c, struct slice line)
     case COMMAND_TEST:
         do_account(c, cmd.verb, cmd.account);
         break;
+    case COMMAND_FIGURES:
+    case COMMAND_LIVE:
+    case COMMAND_END:
+    case COMMAND_TRUST:
+    case COMMAND_LEAVES:
+        do_feed(c, &cmd);
+        break;
     }
     command_finish(&cmd);
 }
@@ -234,7 +398,7 @@ static void on_ready(struct link *l)
 static void do_lines(struct control_conn *c)
 {
     size_t from = 0, at = 0;
-    while (!c->is_over && link_queued(c->link) <= UNREAD_MAX &&
+    while (!c->is_over && !c->is_asking && link_queued(c->link) <= UNREAD_MAX &&
            (at = slice_find(sbuf_slice(&c->line), '\n', from)) < c->line.n) {
         do_line(c, slice_sub(sbuf_slice(&c->line), from, at));
         from = at + 1;
@@ -244,7 +408,7 @@ static void do_lines(struct control_conn *c)
     if (from)
         memmove(c->line.p, c->line.p + from, c->line.n - from);
     c->line.n -= from;
-    if (link_queued(c->link) > UNREAD_MAX)
+    if (c->is_asking || link_queued(c->link) > UNREAD_MAX)
         link_pause(c->link);
     else if (c->line.n > COMMAND_LINE_MAX)
         over(c);
@@ -279,7 +443,7 @@ static void on_error(struct link *l, enum err e, const char *why)
 static void on_flushed(struct link *l, size_t n)
 {
     struct control_conn *c = obj_from(l->owner, CONTROL_MAGIC);
-    if (n && link_queued(l) <= UNREAD_MAX / 2)
+    if (n && !c->is_asking && link_queued(l) <= UNREAD_MAX / 2)
         do_lines(c);
 }
 
@@ -321,6 +485,20 @@ static void on_accept(void *arg, int fd, const struct sockaddr_storage *peer)
     list_add_last(&s->control_conns, &c->link_all);
 }
 
+/* Who may use it is said by the directory that the operator made for it. Not being in that group is
+ * no failure: then it is for the daemon's own. */
+static void take_group(const char *path)
+{
+    char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    struct stat at;
+    const char *slash = strrchr(path, '/');
+    size_t n = !slash ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    if (!slice_copy(n ? slice_make(path, n) : SLICE("."), dir, sizeof dir))
+        return;
+    if (stat(dir, &at) == 0 && at.st_gid != getegid())
+        (void)!lchown(path, (uid_t)-1, at.st_gid);
+}
+
 static int bind_socket(const char *path, struct errmsg *msg)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -340,6 +518,7 @@ static int bind_socket(const char *path, struct errmsg *msg)
         close(fd);
         return -1;
     }
+    take_group(path);
     return fd;
 }
 

@@ -69,7 +69,7 @@ void limits_destroy(struct limits *l)
     mem_free(l);
 }
 
-static void key_of(const struct sockaddr_storage *a, unsigned char key[16])
+void address_key(const struct sockaddr_storage *a, unsigned char key[16])
 {
     memset(key, 0, 16);
     if (a->ss_family == AF_INET) {
@@ -98,7 +98,7 @@ static bool is_forgotten(const struct caller *c, int64_t now_s)
 static struct caller *find_caller(struct limits *l, const struct sockaddr_storage *peer, bool make)
 {
     unsigned char key[16];
-    key_of(peer, key);
+    address_key(peer, key);
     int64_t now_s = clock_wall_s();
     struct caller **at = &l->callers[bucket_of(key, sizeof key)];
     struct caller **head = at;

@@ -44,8 +44,17 @@ struct batch {
     struct row rows[ROWS_MAX];
 };
 
+/* On its way to main. */
+struct tally_letter {
+    struct letter letter;
+    struct server *server;
+    struct tally_letter *before; /* an older one, until the flush */
+    struct tally tally;
+};
+
 struct recorder {
-    struct batch *now; /* NULL: nothing since the last flush */
+    struct batch *now;          /* NULL: nothing since the last flush */
+    struct tally_letter *tally; /* the newest; NULL the same */
 };
 
 enum err recorder_create(struct recorder **ret)
@@ -58,6 +67,11 @@ void recorder_destroy(struct recorder *r)
 {
     if (!r)
         return;
+    while (r->tally) {
+        struct tally_letter *l = r->tally;
+        r->tally = l->before;
+        mem_free(l);
+    }
     mem_free(r->now);
     mem_free(r);
 }
@@ -183,17 +197,62 @@ static void add_row(struct batch *b, const struct exchange_record *e)
     r->at_ms = clock_wall_ms();
 }
 
+/* ---- seconds ---- */
+
+/* The one of this second; NULL without memory. */
+static struct tally *tally_at(struct recorder *r, uint64_t now_ms)
+{
+    uint64_t second = now_ms / 1000u;
+    if (r->tally && r->tally->tally.second == second && tally_has_room(&r->tally->tally))
+        return &r->tally->tally;
+    struct tally_letter *l = mem_calloc(1, sizeof *l);
+    if (!l)
+        return NULL;
+    l->tally.second = second;
+    l->before = r->tally;
+    r->tally = l;
+    return &l->tally;
+}
+
+void recorder_answered(struct recorder *r, int64_t pool_id, int64_t account_id, int64_t generation,
+                       uint64_t now_ms)
+{
+    struct tally *t = tally_at(r, now_ms);
+    if (t)
+        tally_slot(t, pool_id, account_id, generation)->answers++;
+}
+
+static void deliver_tally(struct letter *letter)
+{
+    struct tally_letter *l = container_of(letter, struct tally_letter, letter);
+    window_add(l->server->window, &l->tally);
+    mem_free(l);
+}
+
+void recorder_tell(struct recorder *r, struct server *s)
+{
+    while (r->tally) {
+        struct tally_letter *l = r->tally;
+        r->tally = l->before;
+        l->server = s;
+        l->letter.deliver = deliver_tally;
+        mailbox_post(s->box, &l->letter);
+    }
+}
+
 void recorder_add(struct recorder *r, const struct exchange_record *e, uint64_t now_ms)
 {
-    (void)now_ms;
     if (log_wants(LOG_INFO))
         log_line(e);
     if (!r->now)
         r->now = mem_calloc(1, sizeof *r->now);
-    if (!r->now)
-        return;
-    add_usage(r->now, e);
-    add_row(r->now, e);
+    if (r->now) {
+        add_usage(r->now, e);
+        add_row(r->now, e);
+    }
+    struct tally *t = tally_at(r, now_ms);
+    if (t)
+        tally_add(t, e);
 }
 
 /* ---- on the writer ---- */
@@ -277,6 +336,7 @@ static void deliver(struct letter *l)
 void recorder_flush(struct recorder *r, struct server *s)
 {
     struct batch *b = r->now;
+    recorder_tell(r, s);
     if (!b)
         return;
     r->now = NULL;

@@ -349,12 +349,22 @@ static void tell_workers(struct server *s)
     }
 }
 
+/* Before the workers learn of a snapshot. Without memory it is tried again in a moment. */
+static void follow_feed(struct server *s)
+{
+    (void)!window_follow(s->window, s->snapshot, s->health, s->loop->now_ms / 1000u,
+                         clock_wall_ms());
+    trust_count(s->trust, SUM(s, counters.tls_swaps), SUM(s, counters.tls_distrusts),
+                clock_wall_s());
+}
+
 static void on_poll(struct deadline *d)
 {
     static uint64_t tickets_at_ms;
     struct server *s = container_of(d, struct server, poll);
     uint64_t now = s->loop->now_ms;
     follow_store(s);
+    follow_feed(s);
     tell_workers(s);
     if (tickets_at_ms == 0)
         tickets_at_ms = now + TICKET_MS;
@@ -523,6 +533,21 @@ static enum err catch_signals(struct server *s, struct errmsg *msg)
 
 /* ---- the whole ---- */
 
+/* What the console's live figures come from. */
+static enum err make_feed(struct server *s)
+{
+    enum err e = trust_create(&s->trust);
+    if (e == ERR_OK)
+        e = health_create(&s->health);
+    if (e == ERR_OK)
+        e = window_create(&s->window);
+    if (e != ERR_OK)
+        return e;
+    cooldowns_merge(s->health, s->snapshot);
+    return window_follow(s->window, s->snapshot, s->health, clock_mono_ms() / 1000u,
+                         clock_wall_ms());
+}
+
 static enum err open_all(struct server *s, struct errmsg *msg)
 {
     enum err e = policy_create(s->conf, &s->policy, msg);
@@ -546,6 +571,8 @@ static enum err open_all(struct server *s, struct errmsg *msg)
         e = pins_follow(s, msg);
     if (e == ERR_OK)
         e = limits_create(&s->limits);
+    if (e == ERR_OK)
+        e = make_feed(s);
     if (e != ERR_OK && !*msg->text)
         err_set(msg, e, "%s", err_str(e));
     return e;
@@ -608,6 +635,9 @@ static void close_all(struct server *s)
     master_key_unref(&s->key);
     policy_destroy(s->policy);
     limits_destroy(s->limits);
+    trust_destroy(s->trust);
+    window_destroy(s->window);
+    health_destroy(s->health);
     pins_destroy(s->pins);
     for (size_t i = 0; i < ARRAY_LEN(s->signals); i++)
         if (s->signals[i])

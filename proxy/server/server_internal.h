@@ -6,6 +6,7 @@
 #include "gate/gate.h"
 #include "net/listener.h"
 #include "server/server.h"
+#include "server/window.h"
 #include "stub/pages.h"
 
 #include <pthread.h>
@@ -31,6 +32,8 @@ void limits_destroy(struct limits *l);
  * limit). */
 bool limits_enter(struct limits *l, const struct sockaddr_storage *peer, uint32_t per_address);
 void limits_leave(struct limits *l, const struct sockaddr_storage *peer);
+/** The address without its port; IPv4 as IPv6 writes it (::ffff:a.b.c.d). */
+void address_key(const struct sockaddr_storage *a, unsigned char key[16]);
 void limits_note_failure(struct limits *l, const struct sockaddr_storage *peer, const char *word);
 /** {"address":...,"connections":n,"failures":[...]} members without braces. */
 void limits_print_caller(struct limits *l, const struct sockaddr_storage *peer, struct sbuf *out);
@@ -46,8 +49,13 @@ struct recorder;
 enum err recorder_create(struct recorder **ret) NODISCARD;
 void recorder_destroy(struct recorder *r);
 void recorder_add(struct recorder *r, const struct exchange_record *e, uint64_t now_ms);
+/** An account's answer begins to go to a client of this pool. */
+void recorder_answered(struct recorder *r, int64_t pool_id, int64_t account_id, int64_t generation,
+                       uint64_t now_ms);
 /** What gathered since the last call goes to main, and from there to the writer. */
 void recorder_flush(struct recorder *r, struct server *s);
+/** Of that only what the live figures need. */
+void recorder_tell(struct recorder *r, struct server *s);
 
 /* Figures of a worker that others read. */
 struct worker_figures {
@@ -55,9 +63,23 @@ struct worker_figures {
     atomic_uint_fast64_t requests[STATUS_CLASSES], own_answers, retries;
     atomic_uint_fast64_t bytes_up, bytes_down;
     atomic_uint_fast64_t duration_us_sum, duration_count, duration[DURATION_BUCKETS];
-    atomic_uint_fast64_t oom;
+    atomic_uint_fast64_t oom, token_hits;
 };
 extern const double duration_bounds_s[DURATION_BUCKETS];
+
+/* ---- trust.c: does the clients' side take our certificates? Shared by all threads; its lock is
+ * touched only where a handshake failed. ---- */
+struct trust;
+enum err trust_create(struct trust **ret) NODISCARD;
+void trust_destroy(struct trust *t);
+/** This caller refused our certificate for HOST, with the alert WORD, a static one. */
+void trust_refused(struct trust *t, const struct sockaddr_storage *peer, struct slice host,
+                   const char *word, int64_t now_s);
+/** How many have gone well, and were refused, since the start; for the sums of the last day.
+ * Thread: main. */
+void trust_count(struct trust *t, uint64_t well, uint64_t refused, int64_t now_s);
+/** {"ok_24h":n,"refused_24h":n,"refused":[...]} members without braces. Thread: main. */
+void trust_print(struct trust *t, int64_t now_s, struct sbuf *out);
 
 /* ---- worker.c ---- */
 struct worker {
@@ -101,6 +123,9 @@ void worker_letter_drop(struct letter *l);
 void worker_post_drain(struct worker *w);
 void worker_post_stop(struct worker *w); /* aborts what is left, and ends the thread */
 void worker_join(struct worker *w);
+
+/** Who rests, as the store remembers it. Thread: the one that owns H. */
+void cooldowns_merge(struct health *h, const struct snapshot *s);
 
 /* ---- the server ---- */
 enum server_state {
@@ -146,6 +171,7 @@ struct server {
     struct snapshot *snapshot;
     int64_t data_version;
     struct limits *limits;
+    struct trust *trust;
     struct pins *pins;
     struct pins_seen pins_seen;
     struct worker *workers[WORKERS_MAX];
@@ -172,6 +198,8 @@ struct server {
     int admin_fd, control_fd;
     struct account_figures *accounts;
     size_t account_count;
+    struct window *window;
+    struct health *health;             /* who rests, as workers and the store say */
     int64_t started_at, ca_expires_at; /* Unix s */
     size_t bad_rows;
     bool store_ok, is_other_store; /* other: what the snapshot came from was replaced */
@@ -180,6 +208,71 @@ struct server {
     struct former *formers;
 };
 
+/* ---- gather.c: one question to all workers, by letters ---- */
+enum ask {
+    ASK_OPEN, /* how many exchanges each account has under way */
+    ASK_LIVE, /* the exchanges themselves */
+    ASK_END   /* that one of them ends */
+};
+
+struct open_slot {
+    int64_t pool_id, account_id; /* 0: free */
+    uint32_t count;
+};
+
+struct live_row {
+    uint64_t began_ms;
+    size_t from, n; /* in the part's text */
+};
+
+struct gather_ask {
+    enum ask ask;
+    uint32_t limit;  /* LIVE: rows */
+    struct slice id; /* END: which */
+    uint32_t uid;    /* END: who wants it */
+};
+
+/* One worker's. It is the worker's from the question to its answer, else main's. */
+struct gather_part {
+    struct letter letter;
+    struct gather *gather;
+    struct worker *worker;
+    bool has_come;
+    struct open_slot *open; /* OPEN_SIZE, a power of two; NULL: no memory */
+    size_t open_size;
+    struct sbuf text; /* JSON objects */
+    struct live_row *rows;
+    uint32_t row_count;
+    uint64_t total;
+    bool has_ended;
+    char client[128]; /* whose it was */
+};
+
+struct gather {
+    struct server *server;
+    enum ask ask;
+    uint32_t limit, uid;
+    char id[32];
+    void (*done)(struct gather *g);
+    void *arg;
+    struct deadline deadline;
+    uint32_t part_count, back_count;
+    bool is_done;
+    struct gather_part parts[];
+};
+/** DONE comes once and never from inside this call: when all workers have answered (or one, that it
+ * has ended it), or after a second, with what came. Thread: main. */
+enum err gather_begin(struct server *s, const struct gather_ask *q, void (*done)(struct gather *g),
+                      void *arg) NODISCARD;
+/** Of one member, by all who answered. */
+uint64_t gather_open(const struct gather *g, int64_t pool_id, int64_t account_id);
+
+/* feed.c: answers to the console, one line each */
+void feed_figures(struct server *s, const struct gather *g, struct sbuf *out);
+void feed_live(const struct gather *g, struct sbuf *out);
+void feed_trust(struct server *s, struct sbuf *out);
+void feed_leaves(struct server *s, uint32_t limit, struct sbuf *out);
+
 /* pinning.c: pins on their way to the store and back */
 void on_pinned(struct services *svc, const struct pin *p, const struct snap_client *client);
 void on_unpinned(struct services *svc, int64_t pool_id, struct slice name);
@@ -187,6 +280,10 @@ void on_unpinned(struct services *svc, int64_t pool_id, struct slice name);
 enum err pins_follow(struct server *s, struct errmsg *msg) NODISCARD;
 
 /* status.c */
+const char *state_word(const struct server *s);
+/** Of all workers: the figure at OFFSET in struct worker. */
+uint64_t sum_figures(const struct server *s, size_t offset);
+#define SUM(s, field) sum_figures(s, offsetof(struct worker, field))
 void status_print(struct server *s, struct sbuf *out);
 void metrics_print(struct server *s, struct sbuf *out);
 /** True when it serves; else one reason a line. */
@@ -195,6 +292,8 @@ bool ready_print(struct server *s, struct sbuf *out);
 /* admin.c, control.c: on main's loop */
 enum err admin_start(struct server *s, struct errmsg *msg) NODISCARD;
 void admin_stop(struct server *s);
+/** An audit row: WHAT, by the one with this uid. */
+void control_audit(struct server *s, uint32_t uid, const char *what);
 enum err control_start(struct server *s, struct errmsg *msg) NODISCARD;
 void control_stop(struct server *s);
 

@@ -8,9 +8,7 @@
 
 #include <unistd.h>
 
-#define SUM(s, field) sum_figures(s, offsetof(struct worker, field))
-
-static uint64_t sum_figures(const struct server *s, size_t offset)
+uint64_t sum_figures(const struct server *s, size_t offset)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < s->worker_count; i++) {
@@ -20,7 +18,7 @@ static uint64_t sum_figures(const struct server *s, size_t offset)
     return sum;
 }
 
-static const char *state_word(const struct server *s)
+const char *state_word(const struct server *s)
 {
     switch (atomic_load(&s->state)) {
     case SERVER_RUNNING:

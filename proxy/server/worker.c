@@ -24,15 +24,26 @@
 
 struct cool_letter {
     struct letter letter;
-    struct worker *to;
+    struct health *to;
     struct cooldown cooldown;
 };
 
 static void deliver_cool(struct letter *l)
 {
     struct cool_letter *c = container_of(l, struct cool_letter, letter);
-    health_merge(c->to->svc.health, &c->cooldown, clock_wall_ms());
+    health_merge(c->to, &c->cooldown, clock_wall_ms());
     mem_free(c);
+}
+
+static void post_cool(struct mailbox *box, struct health *to, const struct cooldown *cooldown)
+{
+    struct cool_letter *l = mem_calloc(1, sizeof *l);
+    if (!l)
+        return;
+    l->letter.deliver = deliver_cool;
+    l->to = to;
+    l->cooldown = *cooldown;
+    mailbox_post(box, &l->letter);
 }
 
 struct cool_job {
@@ -77,14 +88,10 @@ static void on_cooled(struct services *svc, const struct snap_account *a, const 
     store_cooldown(w->server, a, c);
     for (uint32_t i = 0; i < w->server->worker_count; i++) {
         struct worker *other = w->server->workers[i];
-        struct cool_letter *l = other == w ? NULL : mem_calloc(1, sizeof *l);
-        if (!l)
-            continue;
-        l->letter.deliver = deliver_cool;
-        l->to = other;
-        l->cooldown = *c;
-        mailbox_post(other->box, &l->letter);
+        if (other != w)
+            post_cool(other->box, other->svc.health, c);
     }
+    post_cool(w->server->box, w->server->health, c);
 }
 
 static uint32_t on_client_wait(struct services *svc, const struct snap_client *c)
@@ -102,6 +109,14 @@ static void count_duration(struct worker_figures *f, uint64_t ms)
             figure_add(&f->duration[i], 1);
             break;
         }
+}
+
+static void on_answered(struct services *svc, const struct snapshot *snap,
+                        const struct snap_client *c, const struct snap_account *a)
+{
+    const struct worker *w = svc->worker;
+    recorder_answered(w->recorder, snap->pools[c->pool].id, a->id, snap->generation,
+                      svc->loop->now_ms);
 }
 
 static void on_record(struct services *svc, const struct exchange_record *r)
@@ -159,6 +174,13 @@ static void on_caller_failed(struct gates *g, const struct sockaddr_storage *pee
 {
     const struct server *s = g->server;
     limits_note_failure(s->limits, peer, word);
+}
+
+static void on_distrusted(struct gates *g, const struct sockaddr_storage *peer, struct slice host,
+                          const char *word)
+{
+    const struct server *s = g->server;
+    trust_refused(s->trust, peer, host, word, clock_wall_s());
 }
 
 static uint64_t on_next_conn_id(struct gates *g)
@@ -226,6 +248,7 @@ static void publish(struct worker *w)
     atomic_store(&w->figures.dial_failures, p.dial_failures);
     atomic_store(&w->figures.reuses, p.reuses);
     atomic_store(&w->figures.oom, w->loop->oom);
+    atomic_store(&w->figures.token_hits, token_cache_hits(w->svc.tokens));
 }
 
 static void on_second(struct deadline *d)
@@ -233,6 +256,7 @@ static void on_second(struct deadline *d)
     struct worker *w = container_of(d, struct worker, second);
     publish(w);
     recorder_flush(w->recorder, w->server);
+    tls_report_hits(w->tls);
     log_flush();
     if (w->loop->now_ms >= w->memo_age_ms) {
         auth_memo_age(w->svc.memo);
@@ -252,7 +276,7 @@ struct worker_letter {
     const struct policy *policy;
 };
 
-static void merge_cooldowns(struct worker *w, const struct snapshot *s)
+void cooldowns_merge(struct health *h, const struct snapshot *s)
 {
     for (size_t i = 0; i < s->cooldown_count; i++) {
         const struct snap_cooldown *c = &s->cooldowns[i];
@@ -262,7 +286,7 @@ static void merge_cooldowns(struct worker *w, const struct snapshot *s)
                                 .step = c->step,
                                 .reason = "stored"};
         if (slice_copy(c->model, mine.model, sizeof mine.model))
-            health_merge(w->svc.health, &mine, clock_wall_ms());
+            health_merge(h, &mine, clock_wall_ms());
     }
 }
 
@@ -406,6 +430,7 @@ static enum err make_services(struct worker *w)
     v->pinned = on_pinned;
     v->unpinned = on_unpinned;
     v->client_wait_s = on_client_wait;
+    v->answered = on_answered;
     v->record = on_record;
     list_init(&v->exchanges);
     if (auth_memo_create(&v->memo) != ERR_OK)
@@ -435,6 +460,7 @@ static void make_gates(struct worker *w)
     g->caller_status = on_caller_status;
     g->client_status = on_client_status;
     g->caller_failed = on_caller_failed;
+    g->distrusted = on_distrusted;
     g->next_conn_id = on_next_conn_id;
     g->may_enter = on_may_enter;
     g->gone = on_gone;
@@ -456,7 +482,7 @@ static enum err make_all(struct worker *w, struct errmsg *msg)
     if (e != ERR_OK)
         return *msg->text ? e : err_set(msg, e, "a worker cannot be started: %s", err_str(e));
     make_gates(w);
-    merge_cooldowns(w, w->svc.snapshot);
+    cooldowns_merge(w->svc.health, w->svc.snapshot);
     for (uint32_t i = 0; i < w->fd_count; i++) {
         e = listener_start(w->loop, w->fds[i], w->fd_is_tls[i] ? on_accept_tls : on_accept, w,
                            &w->listeners[w->listener_count]);
@@ -474,6 +500,7 @@ static void destroy_all(struct worker *w)
     for (uint32_t i = 0; i < w->listener_count; i++)
         listener_stop(w->listeners[i]);
     recorder_destroy(w->recorder);
+    w->recorder = NULL;
     pool_destroy(w->svc.pool);
     resolver_destroy(w->resolver);
     mailbox_destroy(w->box);

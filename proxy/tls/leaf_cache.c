@@ -12,14 +12,16 @@
 
 struct leaf {
     X509 *x;
-    int64_t renew_at;
+    int64_t renew_at, signed_at, expires_at; /* Unix s */
+    uint64_t hits;                           /* also of those that it replaced */
 };
 
 struct leaf_cache {
     struct keeper *keeper;
     EVP_PKEY *key;
-    pthread_mutex_t lock; /* guards leaves and tickets */
+    pthread_mutex_t lock; /* guards leaves, their sums and tickets */
     struct lru *leaves;
+    uint64_t hits, signed_count;
     struct ticket_keys tickets;
     atomic_uint_fast64_t version; /* of tickets */
 };
@@ -79,7 +81,8 @@ static int64_t renewal(X509 *x)
     return to - (to - from) / 3;
 }
 
-static enum err mint(struct leaf_cache *c, struct slice host, struct leaf **ret)
+/* HITS: of the one before. */
+static enum err mint(struct leaf_cache *c, struct slice host, uint64_t hits, struct leaf **ret)
 {
     struct leaf *l = mem_calloc(1, sizeof *l);
     if (!l)
@@ -90,6 +93,10 @@ static enum err mint(struct leaf_cache *c, struct slice host, struct leaf **ret)
         return e;
     }
     l->renew_at = renewal(l->x);
+    l->signed_at = clock_wall_s();
+    l->expires_at = unix_of(X509_get0_notAfter(l->x));
+    l->hits = hits;
+    c->signed_count++;
     *ret = l;
     return lru_put(c->leaves, host, l);
 }
@@ -100,8 +107,12 @@ enum err leaf_get_until(struct leaf_cache *c, struct slice host, X509 **ret, int
     enum err e = ERR_OK;
     pthread_mutex_lock(&c->lock);
     struct leaf *l = lru_get(c->leaves, host);
-    if (!l || now >= l->renew_at)
-        e = mint(c, host, &l);
+    if (!l || now >= l->renew_at) {
+        e = mint(c, host, l ? l->hits : 0, &l);
+    } else {
+        l->hits++;
+        c->hits++;
+    }
     if (e == ERR_OK) {
         X509_up_ref(l->x);
         *ret = l->x;
@@ -118,6 +129,43 @@ enum err leaf_get(struct leaf_cache *c, struct slice host, X509 **ret)
 {
     int64_t renew_at;
     return leaf_get_until(c, host, ret, &renew_at);
+}
+
+void leaf_cache_add_hits(struct leaf_cache *c, struct slice host, uint64_t n)
+{
+    pthread_mutex_lock(&c->lock);
+    struct leaf *l = lru_get(c->leaves, host);
+    if (l)
+        l->hits += n;
+    c->hits += n;
+    pthread_mutex_unlock(&c->lock);
+}
+
+struct looking {
+    size_t left;
+    leaf_facts_cb cb;
+    void *arg;
+};
+
+static bool look_at(void *arg, struct slice host, void *value)
+{
+    struct looking *k = arg;
+    const struct leaf *l = value;
+    if (k->left == 0)
+        return false;
+    k->left--;
+    k->cb(k->arg, &(struct leaf_facts){host, l->signed_at, l->expires_at, l->hits});
+    return true;
+}
+
+void leaf_cache_look(struct leaf_cache *c, size_t limit, leaf_facts_cb cb, void *arg,
+                     struct leaf_sums *ret)
+{
+    struct looking k = {limit, cb, arg};
+    pthread_mutex_lock(&c->lock);
+    *ret = (struct leaf_sums){lru_count(c->leaves), LEAVES_MAX, c->hits, c->signed_count};
+    lru_each(c->leaves, look_at, &k);
+    pthread_mutex_unlock(&c->lock);
 }
 
 /* ---- ticket keys ---- */

@@ -118,6 +118,15 @@ enum err lru_put(struct lru *l, struct slice key, void *value)
     return ERR_OK;
 }
 
+void lru_each(const struct lru *l, lru_each_cb cb, void *arg)
+{
+    for (const struct list *at = l->by_age.prev; at != &l->by_age; at = at->prev) {
+        const struct lru_entry *e = container_of(at, struct lru_entry, by_age);
+        if (!cb(arg, slice_make(e->key, e->hh.keylen), e->value))
+            return;
+    }
+}
+
 void lru_remove(struct lru *l, struct slice key)
 {
     struct lru_entry *e = find(l, key);

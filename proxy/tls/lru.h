@@ -15,6 +15,10 @@ void lru_destroy(struct lru *l);
 void *lru_get(struct lru *l, struct slice key);
 /** Owns VALUE from here on, also on failure (it is freed then). Replaces what was there. */
 enum err lru_put(struct lru *l, struct slice key, void *value) NODISCARD;
+typedef bool (*lru_each_cb)(void *arg, struct slice key, void *value);
+/** All of them, the one asked for last first, until CB says false. Asking this way makes none
+ * younger. */
+void lru_each(const struct lru *l, lru_each_cb cb, void *arg);
 void lru_remove(struct lru *l, struct slice key);
 size_t lru_count(const struct lru *l);
 

@@ -14,6 +14,7 @@
 struct server_entry {
     SSL_CTX *ctx;
     int64_t renew_at; /* Unix s: a fresh leaf is due */
+    uint64_t hits;    /* not yet reported */
 };
 
 static void entry_free(void *p)
@@ -182,7 +183,27 @@ enum err tls_server_ctx(struct tls_ctxs *t, struct slice host, SSL_CTX **ret)
         enum err err = make_entry(t, host, &e);
         if (err != ERR_OK)
             return err;
+    } else {
+        e->hits++;
+        t->unreported++;
     }
     *ret = e->ctx;
     return ERR_OK;
+}
+
+static bool report_entry(void *arg, struct slice host, void *value)
+{
+    struct tls_ctxs *t = arg;
+    struct server_entry *e = value;
+    if (e->hits)
+        leaf_cache_add_hits(t->leaves, host, e->hits);
+    e->hits = 0;
+    return true;
+}
+
+void tls_report_hits(struct tls_ctxs *t)
+{
+    if (t->unreported)
+        lru_each(t->servers, report_entry, t);
+    t->unreported = 0;
 }

@@ -163,6 +163,17 @@ const char *tls_failure(const SSL *ssl, int ssl_error)
     return word;
 }
 
+bool tls_is_distrust(const char *word)
+{
+    static const char *const alerts[] = {"unknown_ca",          "bad_certificate",
+                                         "certificate_unknown", "certificate_expired",
+                                         "certificate_revoked", "unsupported_certificate"};
+    for (size_t i = 0; i < sizeof alerts / sizeof *alerts; i++)
+        if (strcmp(word, alerts[i]) == 0)
+            return true;
+    return false;
+}
+
 bool tls_sni_matches(const SSL *ssl, struct slice host)
 {
     if (SSL_get_ex_data(ssl, tls_slot(SLOT_SNI)))

@@ -22,6 +22,23 @@ enum err leaf_get(struct leaf_cache *c, struct slice host, X509 **ret) NODISCARD
  * calls it twice a day. */
 void leaf_cache_rotate_tickets(struct leaf_cache *c);
 
+/* What is known of a leaf; of one that was renewed since it was first asked for. */
+struct leaf_facts {
+    struct slice host;
+    int64_t signed_at, expires_at; /* Unix s */
+    uint64_t hits;                 /* times it was ready */
+};
+struct leaf_sums {
+    size_t cached, max;
+    uint64_t hits, signed_count; /* since the start */
+};
+typedef void (*leaf_facts_cb)(void *arg, const struct leaf_facts *f);
+/** At most LIMIT, the one used last first. CB runs under the lock: it only takes notes. Thread:
+ * any.
+ */
+void leaf_cache_look(struct leaf_cache *c, size_t limit, leaf_facts_cb cb, void *arg,
+                     struct leaf_sums *ret);
+
 /* One for each worker. Not thread-safe. */
 struct tls_ctxs;
 struct tls_conf {
@@ -37,6 +54,8 @@ void tls_ctxs_destroy(struct tls_ctxs *t);
  * memory), RELEASE_BUFFERS, PARTIAL_WRITE, MOVING_WRITE_BUFFER. Borrowed; valid until the next loop
  * turn at least. At most 256 are kept. */
 enum err tls_server_ctx(struct tls_ctxs *t, struct slice host, SSL_CTX **ret) NODISCARD;
+/** What tls_server_ctx counted goes to the leaves. Once a second will do. */
+void tls_report_hits(struct tls_ctxs *t);
 /** The client context: verification always on, TLS 1.2 at least. */
 SSL_CTX *tls_client_ctx(struct tls_ctxs *t);
 /** A client SSL that will accept only a certificate for HOST (RFC 6125 rules, no partial
@@ -53,5 +72,7 @@ bool tls_chose_h2(const SSL *ssl);
 /** A short word for the last TLS failure on SSL ("unknown_ca", "certificate has expired", ...),
  * never bytes of the peer. */
 const char *tls_failure(const SSL *ssl, int ssl_error);
+/** Is this word of tls_failure an alert by which the peer refuses our certificate? */
+bool tls_is_distrust(const char *word);
 
 #endif

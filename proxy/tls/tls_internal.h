@@ -26,10 +26,13 @@ void leaf_cache_tickets(struct leaf_cache *c, struct ticket_keys *keys);
 /** As leaf_get; also the Unix time from which on it should be asked for again. */
 enum err leaf_get_until(struct leaf_cache *c, struct slice host, X509 **ret,
                         int64_t *ret_renew_at) NODISCARD;
+/** N more handshakes found the leaf ready, in a context that was made of it. */
+void leaf_cache_add_hits(struct leaf_cache *c, struct slice host, uint64_t n);
 
 struct tls_ctxs {
     struct leaf_cache *leaves;
-    EVP_PKEY *leaf_key; /* a copy of its own: reference counts shared by workers are dear */
+    uint64_t unreported; /* hits, in all entries */
+    EVP_PKEY *leaf_key;  /* a copy of its own: reference counts shared by workers are dear */
     struct ticket_keys tickets;
     EVP_CIPHER *ticket_cipher;
     struct lru *servers; /* host to struct server_entry */

@@ -19,6 +19,7 @@ struct token_cache {
     struct slot *slots;
     size_t size, used; /* size is a power of two, at most half is used */
     struct list waits;
+    uint64_t hits;
 };
 
 /* ---- the table ---- */
@@ -140,11 +141,17 @@ struct token *token_peek(struct token_cache *c, const struct snap_account *a)
     int64_t now = clock_wall_s();
     if (!token_is_usable(s->token, now))
         return NULL;
+    c->hits++;
     if (now >= s->ask_at) {
         s->ask_at = now + ASK_AGAIN_S;
         post_note(c, a->id, s->token, false);
     }
     return s->token;
+}
+
+uint64_t token_cache_hits(const struct token_cache *c)
+{
+    return c->hits;
 }
 
 enum err token_fetch(struct token_cache *c, const struct snap_account *a, token_cb cb, void *arg,

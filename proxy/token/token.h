@@ -57,6 +57,8 @@ void token_cache_destroy(struct token_cache *c);
  * must be fetched. Within early_refresh of the end it is still returned and a renewal is asked for
  * once. No lock, no syscall. */
 struct token *token_peek(struct token_cache *c, const struct snap_account *a);
+/** How often token_peek had one. */
+uint64_t token_cache_hits(const struct token_cache *c);
 /** Asks the broker; CB comes later on this worker (never inside this call), exactly once unless
  * cancelled. *ret_wait can be cancelled until then. */
 struct token_wait;

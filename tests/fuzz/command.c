@@ -19,6 +19,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CHECK(strcmp(c.verb, "refresh") == 0);
     if (c.kind == COMMAND_STATUS)
         CHECK(strcmp(c.verb, "status") == 0);
+    CHECK(c.limit <= COMMAND_LIMIT_MAX || c.limit == COMMAND_LIMIT_BAD);
+    CHECK(!c.id || (c.json && line.n >= strlen(c.id) + 2));
+    if (c.kind >= COMMAND_FIGURES) {
+        static const char *const words[] = {"figures", "live", "end", "trust", "leaves"};
+        CHECK(strcmp(c.verb, words[c.kind - COMMAND_FIGURES]) == 0);
+    }
     command_finish(&c);
     return 0;
 }

@@ -120,6 +120,7 @@ struct world {
     char log[LOG_MAX];
     size_t log_n;
     bool is_quiet;
+    unsigned answered; /* answers that began to go to the client */
 };
 
 static struct world w;
@@ -561,6 +562,14 @@ static uint32_t fake_wait_s(struct services *s, const struct snap_client *c)
     return c->rpm ? w.client_wait_s : 0;
 }
 
+static void fake_answered(struct services *s, const struct snapshot *snap,
+                          const struct snap_client *c, const struct snap_account *a)
+{
+    (void)s;
+    CHECK(c && a && snap->pools[c->pool].member_count);
+    w.answered++;
+}
+
 static void fake_record(struct services *s, const struct exchange_record *r)
 {
     char tried[256] = "";
@@ -834,6 +843,7 @@ static int world_make(void **state)
                               .token_invalidate = fake_invalidate,
                               .cooled = fake_cooled,
                               .client_wait_s = fake_wait_s,
+                              .answered = fake_answered,
                               .record = fake_record};
     list_init(&w.svc.exchanges);
     rng_seed(w.svc.rng, 42);

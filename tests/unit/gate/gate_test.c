@@ -152,6 +152,12 @@ static void caller_failed(struct gates *g, const struct sockaddr_storage *p, con
     snprintf(w.failed, sizeof w.failed, "%s", word);
 }
 
+static void distrusted(struct gates *g, const struct sockaddr_storage *p, struct slice host,
+                       const char *word)
+{
+    snprintf(w.failed, sizeof w.failed, "%.*s: %s", (int)host.n, host.p, word);
+}
+
 static uint64_t next_id(struct gates *g)
 {
     return 7;
@@ -237,6 +243,7 @@ static int make(void **state)
                              .caller_status = caller_status,
                              .client_status = client_status,
                              .caller_failed = caller_failed,
+                             .distrusted = distrusted,
                              .next_conn_id = next_id,
                              .gone = gone};
     list_init(&w.gates.all);

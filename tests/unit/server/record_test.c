@@ -26,7 +26,8 @@ static int make(void **state)
     memset(&server, 0, sizeof server);
     log_set("error", "json");
     clock_set_fake(1000000, INT64_C(1700000000000));
-    return limits_create(&server.limits) != ERR_OK || loop_create(&server.loop) != ERR_OK ||
+    return limits_create(&server.limits) != ERR_OK || window_create(&server.window) != ERR_OK ||
+           loop_create(&server.loop) != ERR_OK ||
            mailbox_create(server.loop->base, &server.box) != ERR_OK ||
            writer_start(f->path, f->key, &server.writer, &f->msg) != ERR_OK ||
            recorder_create(&recorder) != ERR_OK;
@@ -38,6 +39,7 @@ static int end(void **state)
     writer_stop(server.writer);
     mailbox_destroy(server.box);
     loop_destroy(server.loop);
+    window_destroy(server.window);
     limits_destroy(server.limits);
     mem_free(server.accounts);
     return fix_teardown(state);
@@ -153,8 +155,9 @@ static void more_models_than_fit_cost_their_figures_only(void **state)
 static void the_way_to_an_answer_is_kept(void **state)
 {
     struct fix *f = *state;
-    const struct attempt tries[] = {
-        {SLICE("one"), 429, NULL}, {SLICE("two"), 0, "connect_timeout"}, {SLICE("one"), 0, NULL}};
+    const struct attempt tries[] = {{SLICE("one"), 11, 429, NULL},
+                                    {SLICE("two"), 12, 0, "connect_timeout"},
+                                    {SLICE("one"), 11, 0, NULL}};
     struct exchange_record r = some(&alice, &two, "m1", 502);
     r.attempts = tries;
     r.attempt_count = 3;
@@ -176,7 +179,7 @@ static void long_words_are_cut_and_missing_ones_are_empty(void **state)
     struct snap_client client = {.id = 1, .name = slice_make(x, 300)};
     struct attempt tries[8];
     for (int i = 0; i < 8; i++)
-        tries[i] = (struct attempt){slice_make(x, 90), 500, NULL};
+        tries[i] = (struct attempt){slice_make(x, 90), 11, 500, NULL};
     struct exchange_record r = {.request_id = all,
                                 .peer = all,
                                 .method = all,

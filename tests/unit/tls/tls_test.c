@@ -408,6 +408,62 @@ static void a_leaf_is_made_once_and_again_near_its_end(void **state)
     X509_free(b);
 }
 
+static char looked[256];
+
+static void note_leaf(void *arg, const struct leaf_facts *f)
+{
+    size_t n = strlen(looked);
+    assert_ptr_equal(arg, leaves);
+    assert_true(f->expires_at > f->signed_at);
+    snprintf(looked + n, sizeof looked - n, "%.*s:%llu ", (int)f->host.n, f->host.p,
+             (unsigned long long)f->hits);
+}
+
+static struct leaf_sums look(size_t limit)
+{
+    struct leaf_sums sums;
+    looked[0] = '\0';
+    leaf_cache_look(leaves, limit, note_leaf, leaves, &sums);
+    return sums;
+}
+
+static void leaves_know_how_often_they_were_ready(void **state)
+{
+    SSL_CTX *ctx = NULL;
+    assert_int_equal(look(10).cached, 0);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(tls_server_ctx(w1, SLICE(HOST), &ctx), ERR_OK);
+    struct leaf_sums sums = look(10);
+    assert_string_equal(looked, HOST ":0 "); /* not told yet */
+    assert_int_equal(sums.signed_count, 1);
+    tls_report_hits(w1);
+    tls_report_hits(w1);
+    assert_int_equal(tls_server_ctx(w2, SLICE(HOST), &ctx), ERR_OK); /* its first, and ready */
+    sums = look(10);
+    assert_string_equal(looked, HOST ":5 ");
+    assert_int_equal(sums.hits, 5);
+    assert_int_equal(sums.cached, 1);
+    look(0);
+    assert_string_equal(looked, "");
+    /* a renewal is a signature more, and forgets nothing */
+    clock_set_fake(1000, clock_wall_ms() + 7 * INT64_C(86400000));
+    assert_int_equal(tls_server_ctx(w1, SLICE(HOST), &ctx), ERR_OK);
+    sums = look(10);
+    assert_string_equal(looked, HOST ":5 ");
+    assert_int_equal(sums.signed_count, 2);
+}
+
+static void alerts_about_our_certificate_are_told_from_others(void **state)
+{
+    assert_true(tls_is_distrust("unknown_ca"));
+    assert_true(tls_is_distrust("bad_certificate"));
+    assert_true(tls_is_distrust("certificate_unknown"));
+    assert_false(tls_is_distrust("connection_closed"));
+    assert_false(tls_is_distrust("protocol_version"));
+    assert_false(tls_is_distrust("peer_closed"));
+    assert_false(tls_is_distrust(""));
+}
+
 static void foreign_hosts_get_no_context(void **state)
 {
     SSL_CTX *ctx = NULL;
@@ -583,6 +639,8 @@ int main(void)
         T(a_client_without_our_ca_is_named),
         T(words_for_what_is_no_tls),
         T(a_leaf_is_made_once_and_again_near_its_end),
+        T(leaves_know_how_often_they_were_ready),
+        T(alerts_about_our_certificate_are_told_from_others),
         T(foreign_hosts_get_no_context),
         T(many_hosts_stay_within_the_bounds),
         T(without_memory_nothing_leaks),

@@ -438,6 +438,7 @@ static bool key_look(struct app *a, int key)
         app_say(a, STYLE_PLAIN, a->is_paused ? "paused: p goes on, r looks once" : "going on");
         return true;
     case 'r':
+        a->looks_once = true;
         board_touch(a->source);
         refresh(a);
         return true;
@@ -559,7 +560,8 @@ static void turn(struct app *a)
     take_signals(a);
     for (int key = term_key(); key != TERM_NONE && !a->is_over; key = term_key())
         take_key(a, key);
-    if (feed_run(a->feed) && !a->is_paused) {
+    if (feed_run(a->feed) && (!a->is_paused || a->looks_once)) {
+        a->looks_once = false;
         bool ok = false;
         const char *said = feed_result(a->feed, &ok);
         if (said)

@@ -43,6 +43,7 @@ struct app {
     int64_t now_s;
     int interval_ms;
     bool is_paused, is_over, is_dirty;
+    bool looks_once; /* paused, but the next answer is shown */
     bool is_plain; /* no keys, no result line: it is printed */
     uint64_t refresh_due_ms;
     char said[512];

@@ -113,6 +113,7 @@ static void cover_with_stars(FIELD *made, int most)
 
 static void drop_form(struct entry *e)
 {
+    term_cursor(NULL); /* it may be in a window that goes */
     if (e->form) {
         (void)unpost_form(e->form);
         (void)free_form(e->form);
@@ -213,7 +214,6 @@ void entry_close(struct entry *e)
 {
     if (!e)
         return;
-    term_cursor(NULL);
     drop_form(e);
     for (int i = 0; i < e->count; i++)
         drop_text(&e->fields[i]);

@@ -38,8 +38,7 @@ struct entry {
     char complaint[256];
 };
 
-/* ---- text --------------------------------------------------------------------------------------
- */
+/* ---- text ---- */
 
 static bool can_hold(wchar_t ch)
 {
@@ -54,8 +53,8 @@ static char *clean_copy(const char *z, int most)
     mbstate_t state = {0};
     for (int i = 0; copy && left > 0 && i < most; i++) {
         wchar_t ch = 0;
-        size_t n = mbrtowc(&ch, z, left, &state);
-        if (n == 0 || n > left) { /* broken: one byte */
+        size_t n = mbrtowc(&ch, z, left, &state); /* NOLINT(concurrency-mt-unsafe): own state */
+        if (n == 0 || n > left) {                 /* broken: one byte */
             n = 1;
             ch = 0;
             state = (mbstate_t){0};
@@ -100,8 +99,7 @@ static void fetch_all(struct entry *e)
         fetch(e, i);
 }
 
-/* ---- making the form ---------------------------------------------------------------------------
- */
+/* ---- making the form ---- */
 
 static void cover_with_stars(FIELD *made, int most)
 {
@@ -113,6 +111,7 @@ static void cover_with_stars(FIELD *made, int most)
 
 static void drop_form(struct entry *e)
 {
+    term_cursor(NULL); /* it may be in a window that goes */
     if (e->form) {
         (void)unpost_form(e->form);
         (void)free_form(e->form);
@@ -199,8 +198,7 @@ static bool make_form(struct entry *e)
     return true;
 }
 
-/* ---- open and close ----------------------------------------------------------------------------
- */
+/* ---- open and close ---- */
 
 static void drop_text(struct field *f)
 {
@@ -213,7 +211,6 @@ void entry_close(struct entry *e)
 {
     if (!e)
         return;
-    term_cursor(NULL);
     drop_form(e);
     for (int i = 0; i < e->count; i++)
         drop_text(&e->fields[i]);
@@ -315,8 +312,7 @@ void entry_resize(struct entry *e, int y)
         drop_form(e);
 }
 
-/* ---- keys --------------------------------------------------------------------------------------
- */
+/* ---- keys ---- */
 
 /* Whether the cell at column X of the field is empty. */
 static bool is_blank_at(const struct entry *e, int x)
@@ -463,8 +459,7 @@ void entry_complain(struct entry *e, const char *sentence)
     (void)snprintf(e->complaint, sizeof e->complaint, "%s", sentence);
 }
 
-/* ---- drawing -----------------------------------------------------------------------------------
- */
+/* ---- drawing ---- */
 
 /* TEXT in up to LINES lines, broken at spaces. */
 static void put_sentence(struct canvas *c, int y, int lines, uint8_t style, struct slice text)

@@ -53,8 +53,7 @@ static struct {
     struct termios modes;
 } rescue;
 
-/* ---- what the terminal can ---------------------------------------------------------------------
- */
+/* ---- what the terminal can ---- */
 
 static const char *capability(const char *name)
 {
@@ -115,12 +114,11 @@ static bool is_old_terminal(void)
 
 bool term_locale_is_utf8(void)
 {
-    return slice_ieq(slice_of(nl_langinfo(CODESET)),
-                     SLICE("UTF-8")); /* NOLINT(concurrency-mt-unsafe) */
+    const char *set = nl_langinfo(CODESET); /* NOLINT(concurrency-mt-unsafe): one thread */
+    return slice_ieq(slice_of(set), SLICE("UTF-8"));
 }
 
-/* ---- looks -------------------------------------------------------------------------------------
- */
+/* ---- looks ---- */
 
 struct look {
     attr_t attr;
@@ -141,7 +139,7 @@ static void start_colors(bool wants)
     if (!t.can_color)
         return;
     short back = use_default_colors() == OK ? -1 : COLOR_BLACK;
-    for (short i = 0; i < STYLE_COUNT; i++) {
+    for (int i = 0; i < STYLE_COUNT; i++) {
         short color = COLORS >= 256 ? looks[i].many : looks[i].few;
         if (color != NOTHING)
             (void)init_pair((short)(i + 1), color, back);
@@ -253,8 +251,7 @@ void term_frame(WINDOW *w, struct slice title)
     frame_title(w, title);
 }
 
-/* ---- output ------------------------------------------------------------------------------------
- */
+/* ---- output ---- */
 
 bool term_is_running(void)
 {
@@ -326,8 +323,7 @@ void term_bell(void)
         (void)beep();
 }
 
-/* ---- size --------------------------------------------------------------------------------------
- */
+/* ---- size ---- */
 
 /* Asks the kernel. True: another size than before. */
 static bool fit(void)
@@ -374,8 +370,7 @@ bool term_toggle_ascii(void)
     return t.is_utf8;
 }
 
-/* ---- rescue ------------------------------------------------------------------------------------
- */
+/* ---- rescue ---- */
 
 /* Appends a capability without its padding ("$<5>"). */
 static void rescue_add(const char *text)
@@ -448,8 +443,7 @@ static void ask_for_pastes(bool is_on)
     (void)n; /* a terminal that is gone is found by term_key */
 }
 
-/* ---- start and stop ----------------------------------------------------------------------------
- */
+/* ---- start and stop ---- */
 
 static bool start_signals(void)
 {
@@ -622,8 +616,7 @@ void term_stop(void)
     stop_signals();
 }
 
-/* ---- keys --------------------------------------------------------------------------------------
- */
+/* ---- keys ---- */
 
 int term_input_fd(void)
 {
@@ -819,8 +812,7 @@ void term_mouse(int *ret_y, int *ret_x)
     *ret_x = t.mouse_x;
 }
 
-/* ---- signals -----------------------------------------------------------------------------------
- */
+/* ---- signals ---- */
 
 /* The shell had the terminal; what it left on it is unknown. */
 static void come_back(void)

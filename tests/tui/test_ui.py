@@ -234,7 +234,7 @@ class Entry(Case):
         terminal = self.opened()
         terminal.wait_for("letters and digits")
         self.assertTrue(terminal.screen.cursor_is_shown())
-        self.type(terminal, "alice", "<enter>", "<backspace>H", "<tab>")
+        self.type(terminal, "alice", "<enter>", "<backspace>", "H", "<tab>")
         terminal.wait_for("0 to 1000")
         self.type(terminal, "\025", "250", "<enter>")
         terminal.wait_for("result [alice][Z\u00fcricH][250]")

@@ -74,6 +74,9 @@ static int find_column(struct slice name, const char *const *titles, int count)
     for (int i = 0; i < count; i++)
         if (name.n && slice_istarts(slice_of(titles[i]), name))
             return i;
+    for (int i = 0; i < count; i++) /* "status" of a column that has room for ST only */
+        if (strlen(titles[i]) > 1 && slice_istarts(name, slice_of(titles[i])))
+            return i;
     return -1;
 }
 

@@ -48,9 +48,7 @@ bool filter_number(struct slice text, double *ret)
         if (!is_number || end == at || strpbrk(at, "xXnNpP"))
             return false;
         double times = unit_of(*end);
-        if (*end == '%' && !end[1])
-            end++;
-        else if (times > 0)
+        if ((*end == '%' && !end[1]) || times > 0)
             end++;
         else if (*end)
             return false;

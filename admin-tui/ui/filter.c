@@ -48,9 +48,7 @@ bool filter_number(struct slice text, double *ret)
         if (!is_number || end == at || strpbrk(at, "xXnNpP"))
             return false;
         double times = unit_of(*end);
-        if (*end == '%' && !end[1])
-            end++;
-        else if (times > 0)
+        if ((*end == '%' && !end[1]) || times > 0)
             end++;
         else if (*end)
             return false;
@@ -73,6 +71,9 @@ static int find_column(struct slice name, const char *const *titles, int count)
 {
     for (int i = 0; i < count; i++)
         if (name.n && slice_istarts(slice_of(titles[i]), name))
+            return i;
+    for (int i = 0; i < count; i++) /* "status" of a column that has room for ST only */
+        if (strlen(titles[i]) > 1 && slice_istarts(name, slice_of(titles[i])))
             return i;
     return -1;
 }

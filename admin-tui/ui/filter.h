@@ -6,7 +6,7 @@
  *   client:ci             the column holds it
  *   status>=400 age>30s   numbers, with K M G, %, and s m h d as the columns show them
  *
- * A column is named by the beginning of its title. */
+ * A column is named by the beginning of its title, or by a word that begins with it. */
 #ifndef UI_FILTER_H
 #define UI_FILTER_H
 #include "base/err.h"

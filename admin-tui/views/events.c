@@ -1,0 +1,269 @@
+/* Events: who changed what, what people should know, and what is good to know; newest first. */
+#include "base/mem.h"
+#include "views/events_internal.h"
+#include "views/list.h"
+
+#include <stdio.h>
+
+enum column {
+    COL_TIME,
+    COL_KIND,
+    COL_WHO,
+    COL_TIMES,
+    COL_WHAT,
+    COL_VERSION,
+    COLUMNS
+};
+
+static const struct table_column wide[COLUMNS] = {
+    [COL_TIME] = {"TIME", 11, 0, 0, false},   [COL_KIND] = {"KIND", 5, 0, 3, false},
+    [COL_WHO] = {"WHO", 12, 0, 0, false},     [COL_TIMES] = {"xN", 4, 0, 2, true},
+    [COL_WHAT] = {"WHAT", 20, 200, 0, false}, [COL_VERSION] = {"VER", 5, 0, 4, true}};
+static const struct table_column narrow[COLUMNS] = {
+    [COL_TIME] = {"TIME", 5, 0, 0, false},    [COL_KIND] = {"KIND", 0, 0, 3, false},
+    [COL_WHO] = {"WHO", 8, 0, 0, false},      [COL_TIMES] = {"xN", 0, 0, 2, true},
+    [COL_WHAT] = {"WHAT", 20, 200, 0, false}, [COL_VERSION] = {"VER", 0, 0, 4, true}};
+
+/* ---- rows ---- */
+
+unsigned events_kind_of(const struct board_event *e)
+{
+    if (strcmp(e->kind, "audit") == 0)
+        return EVENTS_AUDIT;
+    return strcmp(e->kind, "alarm") == 0 ? EVENTS_ALARM : EVENTS_INFO;
+}
+
+const struct board_event *events_event(const struct events *v, int row)
+{
+    const struct board *b = app_board(v->app);
+    bool is_there = row >= 0 && row < v->count && v->rows[row] < b->event_count;
+    return is_there ? &b->events[v->rows[row]] : NULL;
+}
+
+static int64_t key_of(void *arg, int row)
+{
+    const struct board_event *e = events_event(arg, row);
+    return e ? e->id : 0;
+}
+
+static void put_time(const struct events *v, const struct board_event *e, struct table_cell *ret)
+{
+    char text[16];
+    show_time(e->at_ms / 1000, app_board(v->app)->now_s, text);
+    snprintf(ret->text, sizeof ret->text, "%.*s", app_is_small(v->app) ? 5 : 15, text);
+    ret->value = (double)e->at_ms;
+    ret->has_value = true;
+}
+
+/* Without the uid, which the lines below have: who=mia is enough for a filter. */
+static void put_who(const struct board_event *e, struct table_cell *ret)
+{
+    struct slice who = slice_of(e->who);
+    size_t cut = slice_search(who, SLICE(" (uid "));
+    snprintf(ret->text, sizeof ret->text, "%.*s", (int)cut, who.p);
+}
+
+static void put_number(struct table_cell *ret, const char *mark, int64_t n, int64_t least)
+{
+    if (n >= least)
+        snprintf(ret->text, sizeof ret->text, "%s%lld", mark, (long long)n);
+    ret->value = (double)n;
+    ret->has_value = n >= least;
+}
+
+static uint8_t style_of(const struct board_event *e)
+{
+    if (e->undone_by)
+        return STYLE_DIM;
+    return events_kind_of(e) == EVENTS_ALARM ? STYLE_WARN : STYLE_PLAIN;
+}
+
+static void cell(void *arg, int row, int column, struct table_cell *ret)
+{
+    const struct events *v = arg;
+    const struct board_event *e = events_event(v, row);
+    if (!e)
+        return;
+    if (column == COL_TIME)
+        put_time(v, e, ret);
+    else if (column == COL_KIND)
+        snprintf(ret->text, sizeof ret->text, "%s", e->kind);
+    else if (column == COL_WHO)
+        put_who(e, ret);
+    else if (column == COL_TIMES)
+        put_number(ret, "x", e->times, 2);
+    else if (column == COL_WHAT)
+        snprintf(ret->text, sizeof ret->text, "%s%s", e->undone_by ? "(undone) " : "", e->what);
+    else if (column == COL_VERSION)
+        put_number(ret, "v", e->generation, 1);
+    ret->style = style_of(e);
+}
+
+static struct table_source source(struct events *v)
+{
+    return (struct table_source){.arg = v, .count = v->count, .key = key_of, .cell = cell};
+}
+
+static void collect(struct events *v)
+{
+    const struct board *b = app_board(v->app);
+    v->count = 0;
+    if (b->event_count > v->space) {
+        int *more = mem_realloc(v->rows, (size_t)b->event_count * sizeof *more);
+        if (!more)
+            return;
+        v->rows = more;
+        v->space = b->event_count;
+    }
+    for (int i = 0; i < b->event_count; i++)
+        if (events_kind_of(&b->events[i]) & v->kinds)
+            v->rows[v->count++] = i;
+}
+
+/* Following is staying at the top, as on the requests' screen. */
+void events_update(struct events *v)
+{
+    bool has_moved = v->table.cursor != 0 && v->table.shown > 0;
+    v->table.columns = app_is_small(v->app) ? narrow : wide;
+    if (has_moved || v->table.sort >= 0)
+        v->follows = false;
+    if (v->follows) {
+        v->table.cursor = v->table.top = 0;
+        v->table.has_cursor = false;
+    }
+    collect(v);
+    struct table_source src = source(v);
+    table_update(&v->table, &src);
+}
+
+static void update(void *state)
+{
+    events_update(state);
+}
+
+/* ---- drawing ---- */
+
+static void draw_summary(struct events *v, struct canvas *c, int y)
+{
+    const struct board *b = app_board(v->app);
+    int x = canvas_putf(c, y, 0, c->width, STYLE_PLAIN,
+                        "show [%c]audit [%c]alarm [%c]info   %d of %d   FOLLOW %s",
+                        v->kinds & EVENTS_AUDIT ? 'x' : ' ', v->kinds & EVENTS_ALARM ? 'x' : ' ',
+                        v->kinds & EVENTS_INFO ? 'x' : ' ', v->table.shown, b->event_count,
+                        v->follows ? "on" : "off");
+    if (v->table.filter.count)
+        canvas_putf(c, y, x, c->width - x, STYLE_WARN, "   filter: %s", v->table.filter.text);
+}
+
+static void draw_detail(struct events *v, struct canvas *c, int y, int height)
+{
+    int row = table_row(&v->table);
+    const struct board_event *e = row >= 0 ? events_event(v, row) : NULL;
+    struct sbuf b;
+    struct slice rest, line;
+    if (!e || height < 1)
+        return;
+    sbuf_init(&b, 1u << 20);
+    events_describe(app_board(v->app), e, &b);
+    rest = sbuf_slice(&b);
+    int i = 0;
+    for (; i < height && slice_next(&rest, '\n', &line); i++)
+        canvas_put(c, y + i, 1, c->width - 1,
+                   slice_starts(line, SLICE("!")) ? STYLE_WARN : STYLE_PLAIN, line);
+    if (i == height && rest.n > 0) {
+        canvas_blank(c, y + i - 1, 0, c->width, 1);
+        canvas_put(c, y + i - 1, 1, c->width - 1, STYLE_DIM, SLICE("... Enter shows all of it"));
+    }
+    sbuf_finish(&b);
+}
+
+static void draw_empty(struct events *v, struct canvas *c, int y)
+{
+    const char *text = v->count                 ? "none passes the filter: Esc clears it"
+                       : v->kinds != EVENTS_ALL ? "none of this kind: t shows others"
+                                                : "nothing has happened yet";
+    canvas_put(c, y, 1, c->width - 1, STYLE_DIM, slice_of(text));
+}
+
+#define DETAIL_LINES 9
+
+static void draw(void *state, struct canvas *c, int y, int height)
+{
+    struct events *v = state;
+    struct table_source src = source(v);
+    int list = height;
+    if (!app_is_small(v->app)) {
+        draw_summary(v, c, y++);
+        height--;
+        int most = height - DETAIL_LINES - 1;
+        list = most < 4 ? height : v->table.shown + 1 < most ? v->table.shown + 1 : most;
+        list = list < 2 ? 2 : list;
+    }
+    v->table_y = y;
+    table_draw(&v->table, &src, c, y, 0, c->width, list);
+    if (v->table.shown == 0)
+        draw_empty(v, c, y + 1);
+    if (!app_is_small(v->app))
+        draw_detail(v, c, y + list + 1, height - list - 1);
+}
+
+/* ---- the whole ---- */
+
+static bool key(void *state, int key)
+{
+    return events_key(state, key);
+}
+
+static void *create(struct app *a)
+{
+    struct events *v = mem_calloc(1, sizeof *v);
+    if (!v)
+        return NULL;
+    v->app = a;
+    v->follows = true;
+    v->kinds = EVENTS_ALL;
+    table_init(&v->table, wide, COLUMNS, -1, false);
+    return v;
+}
+
+static void destroy(void *state)
+{
+    struct events *v = state;
+    table_finish(&v->table);
+    mem_free(v->rows);
+    mem_free(v);
+}
+
+static struct table *table(void *state)
+{
+    struct events *v = state;
+    return &v->table;
+}
+
+static int table_top(void *state)
+{
+    const struct events *v = state;
+    return v->table_y;
+}
+
+const struct view events_view = {
+    .name = "events",
+    .tab = "Events",
+    .board_needs = BOARD_ACCOUNTS | BOARD_EVENTS,
+    .feed_needs = FEED_FIGURES,
+    .keys = "{u} undo this {o} changes {t} kinds {e} export {f} follow {Enter} all",
+    .short_keys = "{u}ndo {o} changes {t} kinds {?} {q}",
+    .help = "EVENTS\n"
+            "  who changed what?   o shows changes only; /who=NAME those of one person\n"
+            "  u  undo the change under the cursor: asks first, is an event itself\n"
+            "  t  audit, alarm, info, all     i  info on and off\n"
+            "  e  write what is shown as JSON lines to a new file of mode 0600\n"
+            "  f  follow the newest (moving away stops it)     Enter  all of this one\n"
+            "  xN  so many within ten minutes     VER  version of the settings afterwards\n",
+    .create = create,
+    .destroy = destroy,
+    .update = update,
+    .draw = draw,
+    .key = key,
+    .table = table,
+    .table_top = table_top};

@@ -10,6 +10,12 @@
 
 #include <stdio.h>
 
+#define FIELD(label_, value_, hint_, width_)                                                       \
+    {                                                                                              \
+        .label = (label_), .value = (value_), .hint = (hint_), .width = (width_),                  \
+        .most = CLIENT_TEXT - 1                                                                    \
+    }
+
 /* Of the form that adds one; that of the limits has the last four and a note. */
 enum field {
     F_NAME,
@@ -121,13 +127,13 @@ static bool take_add(void *state, struct entry *e, struct errmsg *problem)
 static void ask_add(struct clients *v)
 {
     static const struct entry_field fields[CLIENT_FIELDS] = {
-        [F_NAME] = {"name", "", "who it is, for people: alice, ci-monorepo", 32},
-        [F_SERVICE] = {"service", "gemini", "gemini or claude", 12},
-        [F_POOL] = {"pool", "", "whose accounts serve it; empty: the service's own", 32},
-        [F_EXPIRES] = {"expires", "", "30d, 12h, 2027-01-31; empty: never", 16},
-        [F_RPM] = {"requests/min", "", "60, 1k; empty: no limit", 12},
-        [F_TOKENS] = {"tokens/day", "", "500k, 10M; empty: no limit", 12},
-        [F_MODELS] = {"models", "", "patterns with commas, gemini-*; empty: every one", 40}};
+        [F_NAME] = FIELD("name", "", "who it is, for people: alice, ci-monorepo", 32),
+        [F_SERVICE] = FIELD("service", "gemini", "gemini or claude", 12),
+        [F_POOL] = FIELD("pool", "", "whose accounts serve it; empty: the service's own", 32),
+        [F_EXPIRES] = FIELD("expires", "", "30d, 12h, 2027-01-31; empty: never", 16),
+        [F_RPM] = FIELD("requests/min", "", "60, 1k; empty: no limit", 12),
+        [F_TOKENS] = FIELD("tokens/day", "", "500k, 10M; empty: no limit", 12),
+        [F_MODELS] = FIELD("models", "", "patterns with commas, gemini-*; empty: every one", 40)};
     app_ask_form(v->app, "add a client", fields, CLIENT_FIELDS, take_add, v);
 }
 
@@ -204,11 +210,11 @@ static void ask_limits(struct clients *v, const struct board_client *c)
     snprintf(v->was[F_MODELS], CLIENT_TEXT, "%s", c->models);
     snprintf(v->was[F_NOTE], CLIENT_TEXT, "%s", c->note);
     const struct entry_field fields[] = {
-        {"expires", v->was[F_EXPIRES], "30d, 12h, 2027-01-31 or never", 24},
-        {"requests/min", v->was[F_RPM], "60, 1k; 0: no limit", 16},
-        {"tokens/day", v->was[F_TOKENS], "500k, 10M; 0: no limit", 16},
-        {"models", v->was[F_MODELS], "patterns with commas; empty: every one", 40},
-        {"note", v->was[F_NOTE], "for people", 40}};
+        FIELD("expires", v->was[F_EXPIRES], "30d, 12h, 2027-01-31 or never", 24),
+        FIELD("requests/min", v->was[F_RPM], "60, 1k; 0: no limit", 16),
+        FIELD("tokens/day", v->was[F_TOKENS], "500k, 10M; 0: no limit", 16),
+        FIELD("models", v->was[F_MODELS], "patterns with commas; empty: every one", 40),
+        FIELD("note", v->was[F_NOTE], "for people", 40)};
     if (strlen(c->models) >= CLIENT_TEXT || strlen(c->note) >= CLIENT_TEXT)
         app_say(v->app, STYLE_FAIL, "ERROR  its models or note are too long for a form: use :");
     else
@@ -431,8 +437,8 @@ static bool take_explain(void *state, struct entry *e, struct errmsg *problem)
 static void ask_explain(struct clients *v)
 {
     static const struct entry_field fields[] = {
-        {"model", "", "gemini-2.5-pro; empty: a request that names none", 40},
-        {"host", "", "empty: the one that fits its pool's first account", 40}};
+        FIELD("model", "", "gemini-2.5-pro; empty: a request that names none", 40),
+        FIELD("host", "", "empty: the one that fits its pool's first account", 40)};
     app_ask_form(v->app, "explain: which account would serve it?", fields, 2, take_explain, v);
 }
 

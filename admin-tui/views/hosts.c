@@ -85,7 +85,7 @@ const char *hosts_fixed_word(const struct hosts *v, enum fixed f)
 
 static int64_t rule_key(void *arg, int row)
 {
-    enum fixed f;
+    enum fixed f = FIXED_REST;
     const struct board_rule *r = hosts_rule(arg, row, &f);
     return r ? r->id : -1 - (int64_t)f;
 }
@@ -128,10 +128,29 @@ static void cell_fixed(const struct hosts *v, enum fixed f, int column, struct t
     snprintf(ret->text, sizeof ret->text, "%s", text);
 }
 
+static const char *paths_of(const struct board_rule *r)
+{
+    if (*r->paths)
+        return r->paths;
+    return strcmp(r->action, "swap") == 0 ? "the API's own" : "--";
+}
+
+static void cell_rule(const struct board_rule *r, int column, struct table_cell *ret)
+{
+    const char *text = column == COL_HOST     ? r->pattern
+                       : column == COL_ACTION ? r->action
+                       : column == COL_PATHS  ? paths_of(r)
+                       : *r->api              ? r->api
+                                              : "--";
+    snprintf(ret->text, sizeof ret->text, "%s", text);
+    if (strcmp(r->action, "deny") == 0)
+        ret->style = STYLE_WARN;
+}
+
 static void rule_cell(void *arg, int row, int column, struct table_cell *ret)
 {
     const struct hosts *v = arg;
-    enum fixed f;
+    enum fixed f = FIXED_REST;
     const struct board_rule *r = hosts_rule(v, row, &f);
     if (column == COL_NUMBER) {
         snprintf(ret->text, sizeof ret->text, "%d", row + 1);
@@ -140,19 +159,10 @@ static void rule_cell(void *arg, int row, int column, struct table_cell *ret)
     } else if (column == COL_HITS) {
         snprintf(ret->text, sizeof ret->text, "--"); /* nobody counts them */
         ret->style = STYLE_DIM;
-    } else if (!r) {
-        cell_fixed(v, f, column, ret);
+    } else if (r) {
+        cell_rule(r, column, ret);
     } else {
-        bool is_swap = strcmp(r->action, "swap") == 0;
-        const char *text = column == COL_HOST     ? r->pattern
-                           : column == COL_ACTION ? r->action
-                           : column == COL_API    ? (*r->api ? r->api : "--")
-                           : *r->paths            ? r->paths
-                           : is_swap              ? "the API's own"
-                                                  : "--";
-        snprintf(ret->text, sizeof ret->text, "%s", text);
-        if (strcmp(r->action, "deny") == 0)
-            ret->style = STYLE_WARN;
+        cell_fixed(v, f, column, ret);
     }
 }
 
@@ -234,7 +244,7 @@ static void draw_answer(struct hosts *v, struct canvas *c, int y, int height)
 /* What the row under the cursor means. */
 static void draw_meaning(struct hosts *v, struct canvas *c, int y)
 {
-    enum fixed f;
+    enum fixed f = FIXED_REST;
     int row = table_row(&v->rules);
     static const char *const fixed[FIXED_COUNT] = {
         [FIXED_PORT] = "a CONNECT to any other port is refused with 403",

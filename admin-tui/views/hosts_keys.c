@@ -7,6 +7,12 @@
 
 #include <stdio.h>
 
+#define FIELD(label_, value_, hint_, width_)                                                       \
+    {                                                                                              \
+        .label = (label_), .value = (value_), .hint = (hint_), .width = (width_),                  \
+        .most = HOST_TEXT - 1                                                                      \
+    }
+
 enum rule_field {
     F_PATTERN,
     F_ACTION,
@@ -55,7 +61,7 @@ static bool take_test(void *state, struct slice text, struct errmsg *problem)
 /* At first the host under the cursor, when it is one. */
 static void ask_test(struct hosts *v)
 {
-    enum fixed f;
+    enum fixed f = FIXED_REST;
     int row = v->shows_models ? -1 : table_row(&v->rules);
     const struct board_rule *r = row >= 0 ? hosts_rule(v, row, &f) : NULL;
     bool is_whole = r && r->pattern[0] != '*' && strlen(r->pattern) < sizeof v->tested;
@@ -159,13 +165,13 @@ static void ask_rule(struct hosts *v, const struct board_rule *r)
 {
     snprintf(v->edited, sizeof v->edited, "%s", r ? r->pattern : "");
     const struct entry_field fields[HOST_FIELDS] = {
-        [F_PATTERN] = {"host", r ? r->pattern : "", "a name, *.domain, *-suffix (one label), or *",
-                       44},
-        [F_ACTION] = {"action", r ? r->action : "tunnel", "swap, tunnel or deny", 10},
-        [F_API] = {"api", r ? r->api : "", "swap: gemini, vertex or anthropic; empty: as known",
-                   12},
-        [F_PATHS] = {"paths", r ? r->paths : "",
-                     "swap: globs with commas; empty: the API's own; '*' all", 44}};
+        [F_PATTERN] =
+            FIELD("host", r ? r->pattern : "", "a name, *.domain, *-suffix (one label), or *", 44),
+        [F_ACTION] = FIELD("action", r ? r->action : "tunnel", "swap, tunnel or deny", 10),
+        [F_API] =
+            FIELD("api", r ? r->api : "", "swap: gemini, vertex or anthropic; empty: as known", 12),
+        [F_PATHS] = FIELD("paths", r ? r->paths : "",
+                          "swap: globs with commas; empty: the API's own; '*' all", 44)};
     app_ask_form(v->app, r ? "change a rule" : "add a rule", fields, HOST_FIELDS, take_rule, v);
 }
 
@@ -227,9 +233,10 @@ static void ask_model(struct hosts *v)
     int row = table_row(&v->models);
     const struct board_model *m = row >= 0 ? &app_board(v->app)->models[row] : NULL;
     const struct entry_field fields[] = {
-        {"account", m ? m->account : "", "who serves it", 40},
-        {"model", "", "gemini-2.5-pro, or a pattern: gemini-*", 40},
-        {"domain", "", "europe-west4-aiplatform.googleapis.com; empty: the request's own", 44}};
+        FIELD("account", m ? m->account : "", "who serves it", 40),
+        FIELD("model", "", "gemini-2.5-pro, or a pattern: gemini-*", 40),
+        FIELD("domain", "", "europe-west4-aiplatform.googleapis.com; empty: the request's own",
+              44)};
     app_ask_form(v->app, "add a model row", fields, 3, take_model, v);
 }
 
@@ -276,7 +283,7 @@ static bool key_models(struct hosts *v, int key)
 
 static bool key_rules(struct hosts *v, int key)
 {
-    enum fixed f;
+    enum fixed f = FIXED_REST;
     int row = table_row(&v->rules);
     const struct board_rule *r = row >= 0 ? hosts_rule(v, row, &f) : NULL;
     if (key == 'a') {

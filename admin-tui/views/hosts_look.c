@@ -105,15 +105,17 @@ static void say_why(const struct hosts *v, const struct host_look *l, struct sbu
     const struct conf *conf = app_conf(v->app);
     int n = l->rule ? hosts_number(v, l->rule->id) : 0;
     const char *pattern = l->rule ? l->rule->pattern.p : "";
+    const char *api = l->rule && l->rule->api ? api_name(l->rule->api) : "";
     bool is_default = strcmp(l->reason, "default") == 0;
     if (strcmp(l->word, "answer") == 0)
         sbuf_adds(out, "answer: the token endpoint, for clients with a service-account file\n");
     else if (is_default)
-        sbuf_addf(out, "%s%s: no rule matches, and policy.tunnel is \"%s\"\n",
-                  l->verdict == VERDICT_DENY ? "! " : "", l->word, conf->policy.tunnel);
+        sbuf_addf(out, "%s%s: no rule matches, and policy.tunnel is %s\n",
+                  l->verdict == VERDICT_DENY ? "! " : "", l->word,
+                  *conf->policy.tunnel ? conf->policy.tunnel : "not set");
     else if (strcmp(l->reason, "rule") == 0)
         sbuf_addf(out, "%s%s%s%s: rule %d, %s\n", l->verdict == VERDICT_DENY ? "! " : "", l->word,
-                  l->rule->api ? ", " : "", l->rule->api ? api_name(l->rule->api) : "", n, pattern);
+                  *api ? ", " : "", api, n, pattern);
     else if (strcmp(l->reason, "port") == 0 && l->rule)
         sbuf_addf(out, "! deny: rule %d, %s, would swap, but a token goes to port 443 only\n", n,
                   pattern);
@@ -162,7 +164,7 @@ static void say_all(struct hosts *v, const struct picture *p, const struct autho
 void hosts_look(struct hosts *v)
 {
     struct authority a;
-    struct picture p;
+    struct picture p = {.some_key = NULL};
     sbuf_clear(&v->answer);
     if (!*v->tested)
         return;
@@ -174,8 +176,7 @@ void hosts_look(struct hosts *v)
         sbuf_adds(&v->answer, "! the configuration is broken: credswap config show says how\n");
     else if (picture_make(&p, app_board(v->app)))
         say_all(v, &p, &a);
-    if (v->policy)
-        picture_finish(&p);
+    picture_finish(&p);
 }
 
 /* ---- configuration ---- */

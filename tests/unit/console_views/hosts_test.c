@@ -201,7 +201,7 @@ static void a_denied_host_says_by_what(void **state)
     desk_open(&d);
     assert_answer(&d, "a.bad.example", "a.bad.example:443\n! deny: rule 9, *.bad.example\n");
     assert_answer(&d, "example.org",
-                  "example.org:443\n! deny: no rule matches, and policy.tunnel is \"list\"\n");
+                  "example.org:443\n! deny: no rule matches, and policy.tunnel is list\n");
     assert_answer(&d, "api.anthropic.com:22",
                   "api.anthropic.com:22\n! deny: port 22 is none of policy.ports (443 8443)\n");
     assert_answer(&d, "api.anthropic.com:8443",
@@ -224,7 +224,7 @@ static void a_tunnel_and_a_mapped_host_are_said(void **state)
                   "api.github.com:443\ntunnel: rule 8, *.github.com\n"
                   "passed on untouched, unless it resolves to a denied network\n");
     assert_answer(&d, "inner.example.org",
-                  "inner.example.org:443\n! deny: no rule matches, and policy.tunnel is \"list\"\n"
+                  "inner.example.org:443\n! deny: no rule matches, and policy.tunnel is list\n"
                   "dialled as 10.1.2.3:8443 (upstream.connect_to)\n");
     d.app.board.clients = clients;
     d.app.board.client_count = 1;
@@ -256,7 +256,7 @@ static void hosts_without_a_rule_are_tunnelled_where_the_policy_says_so(void **s
     desk_open_with(&d, "policy {\n tunnel = \"allow\"\n}\n");
     assert_string_equal(hosts_fixed_word(d.v, FIXED_REST), "tunnel");
     assert_answer(&d, "example.org",
-                  "example.org:443\ntunnel: no rule matches, and policy.tunnel is \"allow\"\n"
+                  "example.org:443\ntunnel: no rule matches, and policy.tunnel is allow\n"
                   "passed on untouched, unless it resolves to a denied network\n");
     desk_close(&d);
 }

@@ -237,20 +237,23 @@ static void draw_summary(struct clients *v, struct canvas *c, int y)
         canvas_putf(c, y, x, c->width - x, STYLE_WARN, "   filter: %s", v->table.filter.text);
 }
 
-static void draw_detail(struct clients *v, struct canvas *c, int y, int height)
+/* Returns the lines used. */
+static int draw_detail(struct clients *v, struct canvas *c, int y, int height)
 {
+    int n = 0;
     int row = table_row(&v->table);
     struct slice rest, line;
     struct sbuf b;
-    if (row < 0 || height < 1)
-        return;
+    if (row < 0)
+        return 0;
     sbuf_init(&b, 16384);
     client_describe(app_board(v->app), clients_at(v, row), &b);
     rest = sbuf_slice(&b);
-    for (int i = 0; i < height && slice_next(&rest, '\n', &line); i++)
-        canvas_put(c, y + i, 1, c->width - 1,
+    for (; n < height && slice_next(&rest, '\n', &line) && line.n; n++)
+        canvas_put(c, y + n, 1, c->width - 1,
                    slice_starts(line, SLICE("!")) ? STYLE_WARN : STYLE_PLAIN, line);
     sbuf_finish(&b);
+    return n;
 }
 
 /* Callers, not clients: whoever refuses our certificate never comes to say who it is. */
@@ -314,8 +317,8 @@ static void draw(void *state, struct canvas *c, int y, int height)
     if (is_small)
         return;
     y += (list > 1 ? list : 2) + 1;
-    draw_detail(v, c, y, end - trust - 1 - y);
-    draw_trust(v, c, end - trust, trust);
+    y += draw_detail(v, c, y, end - trust - 1 - y);
+    draw_trust(v, c, y + 1 < end - trust ? y + 1 : end - trust, trust);
 }
 
 /* ---- the screen ---- */

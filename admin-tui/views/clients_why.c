@@ -242,19 +242,28 @@ int client_obstacles(const struct board *b, const struct board_client *c, struct
 
 /* ---- all of it ---- */
 
-static void describe_limits(const struct board *b, const struct board_client *c, struct sbuf *out)
+static void describe_expiry(const struct board *b, const struct board_client *c, struct sbuf *out)
 {
-    char rpm[16], tokens[16], left[16], utc[32];
-    sbuf_addf(out, "limits  %s%s, %s%s", c->rpm ? show_count(c->rpm, rpm) : "any number of",
-              c->rpm ? " requests a minute" : " requests",
-              c->tokens_per_day ? show_count(c->tokens_per_day, tokens) : "any number of",
-              c->tokens_per_day ? " tokens a day" : " tokens");
+    char left[16], utc[32];
     if (c->expires_at > b->now_s)
         sbuf_addf(out, "   expires in %s (%.10s)", show_span(c->expires_at - b->now_s, left),
                   clock_format_utc(c->expires_at, utc, sizeof utc));
     else if (!c->expires_at)
         sbuf_adds(out, "   never expires");
-    sbuf_addf(out, "\nmodels  %s%s\n", *c->models ? c->models : "every one",
+}
+
+static void describe_limits(const struct board_client *c, struct sbuf *out)
+{
+    char rpm[16], tokens[16];
+    if (c->rpm)
+        sbuf_addf(out, "limits  %s requests a minute", show_count(c->rpm, rpm));
+    else
+        sbuf_adds(out, "limits  any number of requests");
+    if (c->tokens_per_day)
+        sbuf_addf(out, ", %s tokens a day\n", show_count(c->tokens_per_day, tokens));
+    else
+        sbuf_adds(out, ", any number of tokens\n");
+    sbuf_addf(out, "models  %s%s\n", *c->models ? c->models : "every one",
               *c->models ? "   (others get 403)" : "");
 }
 
@@ -296,10 +305,11 @@ static void describe_obstacles(const struct board *b, const struct board_client 
 
 void client_describe(const struct board *b, const struct board_client *c, struct sbuf *out)
 {
-    sbuf_addf(out, "%s   %s..   pool %s%s\n", c->name, *c->visible ? c->visible : "--", c->pool,
-              c->has_virtual ? "   has a service-account file" : "");
+    sbuf_addf(out, "%s   %s..   pool %s", c->name, *c->visible ? c->visible : "--", c->pool);
+    describe_expiry(b, c, out);
+    sbuf_adds(out, c->has_virtual ? "   has a service-account file\n" : "\n");
     describe_obstacles(b, c, out);
-    describe_limits(b, c, out);
+    describe_limits(c, out);
     describe_today(c, out);
     if (*c->note)
         sbuf_addf(out, "note    %s\n", c->note);

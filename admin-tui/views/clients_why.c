@@ -260,9 +260,10 @@ static void describe_limits(const struct board_client *c, struct sbuf *out)
     else
         sbuf_adds(out, "limits  any number of requests");
     if (c->tokens_per_day)
-        sbuf_addf(out, ", %s tokens a day\n", show_count(c->tokens_per_day, tokens));
+        sbuf_addf(out, ", %s tokens a day", show_count(c->tokens_per_day, tokens));
     else
-        sbuf_adds(out, ", any number of tokens\n");
+        sbuf_adds(out, ", any number of tokens");
+    sbuf_adds(out, c->has_virtual ? "   has a service-account file\n" : "\n");
     sbuf_addf(out, "models  %s%s\n", *c->models ? c->models : "every one",
               *c->models ? "   (others get 403)" : "");
 }
@@ -307,7 +308,7 @@ void client_describe(const struct board *b, const struct board_client *c, struct
 {
     sbuf_addf(out, "%s   %s..   pool %s", c->name, *c->visible ? c->visible : "--", c->pool);
     describe_expiry(b, c, out);
-    sbuf_adds(out, c->has_virtual ? "   has a service-account file\n" : "\n");
+    sbuf_adds(out, "\n");
     describe_obstacles(b, c, out);
     describe_limits(c, out);
     describe_today(c, out);

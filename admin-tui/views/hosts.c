@@ -8,8 +8,6 @@
 
 #include <stdio.h>
 
-#define ANSWER_LINES 4
-
 enum rule_column {
     COL_NUMBER,
     COL_HOST,
@@ -226,6 +224,14 @@ static void draw_summary(struct hosts *v, struct canvas *c, int y)
         canvas_putf(c, y, x, c->width - x, STYLE_WARN, "   filter: %s", t->filter.text);
 }
 
+static int answer_lines(const struct hosts *v)
+{
+    int n = 0;
+    for (size_t i = 0; i < v->answer.n; i++)
+        n += v->answer.p[i] == '\n';
+    return *v->tested ? n : 1;
+}
+
 static void draw_answer(struct hosts *v, struct canvas *c, int y, int height)
 {
     struct slice rest = sbuf_slice(&v->answer), line;
@@ -258,7 +264,7 @@ static void draw_meaning(struct hosts *v, struct canvas *c, int y)
         canvas_putf(c, y, 1, c->width - 1, STYLE_DIM, "%s: %s", fixed_option(f), fixed[f]);
     else if (strcmp(r->action, "swap") == 0)
         canvas_putf(c, y, 1, c->width - 1, STYLE_PLAIN,
-                    "rule %d: TLS ends here, the client's token becomes an account's   paths: %s",
+                    "rule %d: an account's token takes the placeholder's place   paths: %s",
                     row + 1, *r->paths ? r->paths : "the API's own");
     else
         canvas_putf(c, y, 1, c->width - 1, STYLE_PLAIN, "rule %d: %s", row + 1,
@@ -279,7 +285,7 @@ static void draw_list(struct hosts *v, struct canvas *c, int y, int height)
 static void draw(void *state, struct canvas *c, int y, int height)
 {
     struct hosts *v = state;
-    int end = y + height, answer = *v->tested ? ANSWER_LINES : 1;
+    int end = y + height, answer = answer_lines(v);
     bool is_small = app_is_small(v->app);
     if (!is_small)
         draw_summary(v, c, y++);

@@ -15,6 +15,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <unistd.h>
 
 /* ---- fields: as options of add and set, and as KEY=VALUE of set ---- */
 
@@ -468,7 +469,8 @@ static enum err sa_change(struct cli *c, void *arg, struct errmsg *msg)
                              msg);
 }
 
-static void sa_print(struct cli *c, struct sa *sa)
+/* The caller deletes it, and wipes what it printed. */
+static cJSON *sa_json(struct sa *sa)
 {
     struct sbuf email;
     sbuf_init(&email, VIRTUAL_EMAIL_MAX);
@@ -483,9 +485,46 @@ static void sa_print(struct cli *c, struct sa *sa)
     json_z(o, "auth_uri", "https://accounts.google.com/o/oauth2/auth");
     json_z(o, "token_uri", "https://oauth2.googleapis.com/token");
     json_z(o, "universe_domain", "googleapis.com");
-    json_print(c->out, o);
-    cJSON_Delete(o);
     sbuf_finish(&email);
+    return o;
+}
+
+/* The file is whole before the store knows its key: the earlier one must not end for nothing. */
+static int sa_write(struct cli *c, struct sa *sa, const char *path)
+{
+    struct sbuf text;
+    struct errmsg msg = {0};
+    cJSON *o = sa_json(sa);
+    sbuf_init(&text, 16384);
+    if (!sbuf_reserve(&text, 16000)) { /* at once: no copy may stay behind where it grew */
+        cJSON_Delete(o);
+        return cli_fail_err(c, ERR_NOMEM, NULL);
+    }
+    json_compact(&text, o);
+    sbuf_addc(&text, '\n');
+    enum err e = text.failed ? ERR_TOO_LARGE : output_new(path, 0600, sbuf_slice(&text), &msg);
+    cJSON_Delete(o);
+    sbuf_finish_wipe(&text);
+    return e == ERR_OK ? 0 : cli_fail_err(c, e, &msg);
+}
+
+static int sa_keep(struct cli *c, struct sa *sa, const char *path, const char *what)
+{
+    int code = path ? sa_write(c, sa, path) : 0;
+    if (code)
+        return code;
+    code = cli_change(c, sa_change, sa, what, NULL);
+    if (code && path)
+        (void)unlink(path);
+    if (code == 0 && !path) {
+        cJSON *o = sa_json(sa);
+        json_print(c->out, o);
+        cJSON_Delete(o);
+    }
+    if (code == 0)
+        cli_say(c, "%s%s%s; it works through the proxy only, and an earlier one no longer does",
+                what, path ? " in " : "", path ? path : "");
+    return code;
 }
 
 static int run_service_account(struct cli *c)
@@ -502,16 +541,14 @@ static int run_service_account(struct cli *c)
         code =
             cli_fail(c, EX_SOFTWARE, "no RSA key could be made; check the OpenSSL of this machine");
     if (code == 0)
-        code = cli_change(c, sa_change, &sa, what, NULL);
-    if (code == 0) {
-        sa_print(c, &sa);
-        cli_say(c, "%s; it works through the proxy only, and an earlier one no longer does", what);
-    }
+        code = sa_keep(c, &sa, args_get(&c->args, "--out"), what);
     sbuf_finish_wipe(&sa.private_pem);
     sbuf_finish(&sa.public_pem);
     return code;
 }
 
+static const struct option_def sa_options[] = {
+    {"--out", "FILE", "write it to a new file (mode 0600) and print nothing"}, {NULL, NULL, NULL}};
 const struct command command_client_service_account = {
     "client",
     "service-account",
@@ -519,7 +556,7 @@ const struct command command_client_service_account = {
     "print a service-account JSON that works through the proxy only",
     "For SDKs that take no bearer token: keep the output in a file (mode 0600) and name it in\n"
     "GOOGLE_APPLICATION_CREDENTIALS. It is shown once; the private key is not kept here.\n",
-    NULL,
+    sa_options,
     1,
     1,
     false,

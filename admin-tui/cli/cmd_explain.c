@@ -4,6 +4,7 @@
 #include "base/seal.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/host_look.h"
 #include "conf/conf.h"
 #include "policy/policy.h"
 #include "route/route.h"
@@ -159,22 +160,6 @@ static int answer(struct cli *c, const struct question *q)
     return cli_record(c, explain_columns, o);
 }
 
-static enum err load_health(struct question *q)
-{
-    enum err e = health_create(&q->health);
-    for (size_t i = 0; e == ERR_OK && i < q->snap->cooldown_count; i++) {
-        const struct snap_cooldown *s = &q->snap->cooldowns[i];
-        struct cooldown cool = {.account_id = s->account_id,
-                                .since_ms = s->since_ms,
-                                .until_ms = s->until_ms,
-                                .step = s->step,
-                                .reason = "store"};
-        if (slice_copy(s->model, cool.model, sizeof cool.model))
-            health_merge(q->health, &cool, clock_wall_ms());
-    }
-    return e;
-}
-
 static int ask(struct cli *c, struct question *q, const struct policy *p)
 {
     const char *host = args_get(&c->args, "--host");
@@ -193,7 +178,8 @@ static int ask(struct cli *c, struct question *q, const struct policy *p)
                         host, d.verdict == VERDICT_DENY ? "denied" : "tunnelled", d.reason);
     q->rule = d.rule;
     match_path(q);
-    return load_health(q) == ERR_OK ? answer(c, q) : cli_fail_err(c, ERR_NOMEM, NULL);
+    enum err e = host_look_health(q->snap, clock_wall_ms(), &q->health);
+    return e == ERR_OK ? answer(c, q) : cli_fail_err(c, e, NULL);
 }
 
 static int run_explain(struct cli *c)

@@ -1,10 +1,13 @@
 /* host list|set|rm|test and model list|set|rm. */
+#include "base/clock.h"
 #include "base/seal.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/host_look.h"
 #include "cli/rows.h"
 #include "conf/conf.h"
 #include "policy/policy.h"
+#include "route/route.h"
 #include "store/model.h"
 #include "store/rule.h"
 #include "store/snapshot.h"
@@ -167,24 +170,30 @@ static const struct column test_columns[] = {{"host", "host", COLUMN_TEXT},
                                              {"rule", "rule", COLUMN_TEXT},
                                              {"api", "api", COLUMN_TEXT},
                                              {"dialled_as", "dialled as", COLUMN_TEXT},
+                                             {"eligible_accounts", "accounts now", COLUMN_NUMBER},
                                              {NULL, NULL, COLUMN_TEXT}};
 
-static void fill_decision(cJSON *o, const struct policy *p, const struct snapshot *s,
+static enum err fill_look(cJSON *o, const struct policy *p, const struct snapshot *s,
                           const struct authority *a)
 {
-    static const char *const verdicts[] = {
-        [VERDICT_SWAP] = "swap", [VERDICT_TUNNEL] = "tunnel", [VERDICT_DENY] = "deny"};
-    struct decision d = policy_decide(p, s, a);
-    const struct connect_to *to = policy_connect_to(p, a);
-    char target[HOST_MAX + 10];
+    struct host_look l;
+    struct health *h = NULL;
+    int64_t now_ms = clock_wall_ms();
+    host_look(p, s, a, &l);
     json_text(o, "host", authority_host(a));
     json_int(o, "port", a->port);
-    bool is_ours = policy_answers_tokens(p, s, a, &d);
-    json_z(o, "verdict", is_ours ? "answer" : verdicts[d.verdict]);
-    json_z(o, "reason", is_ours ? "virtual_accounts" : d.reason);
-    json_text(o, "rule", d.rule ? d.rule->pattern : (struct slice){NULL, 0});
-    json_z(o, "api", d.rule && d.rule->api ? api_name(d.rule->api) : NULL);
-    json_z(o, "dialled_as", to ? authority_print(&to->to, target, sizeof target) : NULL);
+    json_z(o, "verdict", l.word);
+    json_z(o, "reason", l.reason);
+    json_text(o, "rule", l.rule ? l.rule->pattern : (struct slice){NULL, 0});
+    json_z(o, "api", l.rule && l.rule->api ? api_name(l.rule->api) : NULL);
+    json_z(o, "dialled_as", *l.dialled_as ? l.dialled_as : NULL);
+    if (l.verdict != VERDICT_SWAP)
+        return ERR_OK;
+    enum err e = host_look_health(s, now_ms, &h);
+    if (e == ERR_OK)
+        json_int(o, "eligible_accounts", host_look_accounts(s, &l, h, now_ms));
+    health_destroy(h);
+    return e;
 }
 
 static int run_test(struct cli *c)
@@ -206,13 +215,12 @@ static int run_test(struct cli *c)
     enum err e = policy_create(c->conf, &p, &msg);
     if (e == ERR_OK)
         e = snapshot_load(c->store, c->key, &s, &bad, &msg);
-    if (e != ERR_OK) {
-        code = cli_fail_err(c, e, &msg);
-    } else {
-        cJSON *o = json_object();
-        fill_decision(o, p, s, &a);
-        code = cli_record(c, test_columns, o);
-    }
+    cJSON *o = json_object();
+    if (e == ERR_OK)
+        e = fill_look(o, p, s, &a);
+    code = e == ERR_OK ? cli_record(c, test_columns, o) : cli_fail_err(c, e, &msg);
+    if (e != ERR_OK)
+        cJSON_Delete(o);
     snapshot_unref(&s);
     policy_destroy(p);
     return code;

@@ -35,6 +35,11 @@ struct stage *app_stage(struct app *a)
     return &a->stage;
 }
 
+const struct conf *app_conf(const struct app *a)
+{
+    return a->cli->conf;
+}
+
 bool app_is_live(const struct app *a)
 {
     return feed_is_up(a->feed);
@@ -184,18 +189,34 @@ static struct slice first_line(struct slice text)
     return slice_sub(text, 0, slice_find(text, '\n', 0));
 }
 
+/* What it said about itself stands above what it printed. */
+static void show_result(struct app *a, const struct job_result *r)
+{
+    bool is_secret = a->job_flags & APP_SECRET;
+    struct sbuf text;
+    if (slice_find(r->out, '\n', 0) + 1 >= r->out.n && !is_secret && !r->talk.n) {
+        app_say(a, STYLE_GOOD, "OK  %.*s", SLICE_FMT(first_line(r->out)));
+        return;
+    }
+    sbuf_init(&text, r->talk.n + r->out.n + 2);
+    if (!sbuf_reserve(&text, r->talk.n + r->out.n + 1)) { /* at once: no copy stays behind */
+        app_say(a, STYLE_FAIL, "ERROR  %s", err_str(ERR_NOMEM));
+        return;
+    }
+    sbuf_add_slice(&text, r->talk);
+    sbuf_adds(&text, r->talk.n ? "\n" : "");
+    sbuf_add_slice(&text, r->out);
+    app_page(a, r->what, sbuf_slice(&text), is_secret);
+    sbuf_finish_wipe(&text);
+}
+
 static void say_done(struct app *a, const struct job_result *r)
 {
     char when[16];
     struct slice said = first_line(r->talk);
     bool prints = (a->job_flags & APP_SHOWS) && r->out.n;
-    if (r->code == 0 && prints) {
-        bool is_secret = a->job_flags & APP_SECRET;
-        if (slice_find(r->out, '\n', 0) + 1 >= r->out.n && !is_secret)
-            app_say(a, STYLE_GOOD, "OK  %.*s", SLICE_FMT(first_line(r->out)));
-        else
-            app_page(a, r->what, r->out, is_secret);
-    }
+    if (r->code == 0 && prints)
+        show_result(a, r);
     if (r->code != 0)
         app_say(a, STYLE_FAIL, "ERROR  %.*s", SLICE_FMT(said));
     else if (!prints && !(a->job_flags & APP_QUIET))

@@ -11,6 +11,7 @@
 
 struct app;
 struct cli;
+struct conf;
 
 /* A screen. Its state is made at the start and lives to the end. */
 struct view {
@@ -38,6 +39,7 @@ extern const struct view *const views[]; /* by the digits, ended by NULL: list.c
 const struct board *app_board(const struct app *a);
 struct feed *app_feed(const struct app *a);
 struct stage *app_stage(struct app *a);
+const struct conf *app_conf(const struct app *a);
 /** Is the daemon there, so that its figures are of now? */
 bool app_is_live(const struct app *a);
 /** In a narrow or low window (under 60 columns or 16 lines) a screen shows its list alone. */

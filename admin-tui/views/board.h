@@ -16,7 +16,8 @@ enum board_need {
     BOARD_EVENTS = 1 << 4,   /* the last BOARD_EVENTS_MAX */
     BOARD_REQUESTS = 1 << 5, /* the last BOARD_REQUESTS_MAX */
     BOARD_NODES = 1 << 6,
-    BOARD_USAGE = 1 << 7 /* of the last five minutes by pool member, and of today by client */
+    BOARD_MODELS = 1 << 7, /* the rows; how many an account has is always known */
+    BOARD_USAGE = 1 << 8   /* of the last five minutes by pool member, and of today by client */
 };
 #define BOARD_EVENTS_MAX 500
 #define BOARD_REQUESTS_MAX 500
@@ -79,6 +80,11 @@ struct board_rule {
     const char *pattern, *action, *api, *paths;
 };
 
+struct board_model {
+    int64_t id;
+    const char *account, *model, *domain; /* domain "": the request's own host */
+};
+
 struct board_event {
     int64_t id, at_ms, times, generation, undone_by;
     const char *kind, *who, *what; /* kind: "audit", "alarm", "info" */
@@ -117,6 +123,8 @@ struct board {
     int client_count;
     const struct board_rule *rules; /* as the store lists them */
     int rule_count;
+    const struct board_model *models; /* by account, then model */
+    int model_count;
     const struct board_event *events; /* newest first */
     int event_count;
     const struct board_request *requests; /* newest first */

@@ -30,6 +30,11 @@ struct feed *app_feed(const struct app *a)
     return a->feed;
 }
 
+const struct conf *app_conf(const struct app *a)
+{
+    return a->cli->conf;
+}
+
 struct stage *app_stage(struct app *a)
 {
     return &a->stage;

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/seal.h"
+#include "cli/ca_facts.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/env.h"
@@ -171,49 +172,33 @@ static const struct column show_columns[] = {{"name", "name", COLUMN_TEXT},
                                              {"not_before", "valid from", COLUMN_TIME},
                                              {"not_after", "valid until", COLUMN_TIME},
                                              {"permitted", "may sign below", COLUMN_LIST},
+                                             {"key_type", "key", COLUMN_TEXT},
                                              {"file", "file", COLUMN_TEXT},
                                              {"file_sha256", "sha256 of the file", COLUMN_TEXT},
                                              {"fingerprint_sha256", "fingerprint", COLUMN_TEXT},
                                              {"certificates", "certificates", COLUMN_NUMBER},
                                              {NULL, NULL, COLUMN_TEXT}};
 
-static int count_certificates(struct slice pem)
-{
-    int n = 0;
-    for (size_t at; (at = slice_search(pem, SLICE("-----BEGIN CERTIFICATE-----"))) < pem.n; n++)
-        pem = slice_sub(pem, at + 1, pem.n);
-    return n;
-}
-
 static int show(struct cli *c)
 {
-    struct ca_info info;
+    struct ca_facts f;
     struct errmsg msg = {0};
-    struct sbuf pem;
-    char sum[65];
-    enum err e = ca_info_load(c->conf->ca.cert, &info, &msg);
+    enum err e = ca_facts_load(c->conf->ca.cert, &f, &msg);
     if (e == ERR_NOT_FOUND)
-        return cli_fail(c, EX_NOINPUT, "there is no CA at %s; credswap ca init makes one",
-                        c->conf->ca.cert);
+        return cli_fail(c, EX_NOINPUT, "%s", msg.text);
     if (e != ERR_OK)
         return cli_fail_err(c, e, &msg);
-    sbuf_init(&pem, PEM_FILE_MAX);
-    int code = input_read(c, c->conf->ca.cert, &pem);
-    if (code == 0) {
-        handout_sha256(sbuf_slice(&pem), sum);
-        cJSON *o = json_object();
-        json_z(o, "name", info.name);
-        json_int(o, "not_before", info.not_before);
-        json_int(o, "not_after", info.not_after);
-        json_add(o, "permitted", rows_split_at(slice_of(info.permitted), ' '));
-        json_z(o, "file", c->conf->ca.cert);
-        json_z(o, "file_sha256", sum);
-        json_z(o, "fingerprint_sha256", info.sha256);
-        json_int(o, "certificates", count_certificates(sbuf_slice(&pem)));
-        code = cli_record(c, show_columns, o);
-    }
-    sbuf_finish(&pem);
-    return code;
+    cJSON *o = json_object();
+    json_z(o, "name", f.info.name);
+    json_int(o, "not_before", f.info.not_before);
+    json_int(o, "not_after", f.info.not_after);
+    json_add(o, "permitted", rows_split_at(slice_of(f.info.permitted), ' '));
+    json_z(o, "key_type", f.key_type);
+    json_z(o, "file", c->conf->ca.cert);
+    json_z(o, "file_sha256", f.file_sha256);
+    json_z(o, "fingerprint_sha256", f.info.sha256);
+    json_int(o, "certificates", f.certificates);
+    return cli_record(c, show_columns, o);
 }
 
 static int run_show(struct cli *c)
@@ -384,7 +369,7 @@ static int rotate_finish(struct cli *c, struct slice now, const char *next_cert,
 
 static int run_rotate(struct cli *c)
 {
-    char next_cert[4096], next_key[4096];
+    char next_cert[CA_NEXT_PATH], next_key[CA_NEXT_PATH];
     struct sbuf pem;
     struct errmsg msg = {0};
     bool is_finish = args_get(&c->args, "--finish") != NULL;
@@ -395,8 +380,8 @@ static int run_rotate(struct cli *c)
                             ? "Let the new CA sign? Clients that do not have it yet will refuse it."
                             : "Begin a rotation of the CA? Clients keep working."))
         return EX_FAILED;
-    snprintf(next_cert, sizeof next_cert, "%.4000s.next", c->conf->ca.cert);
-    snprintf(next_key, sizeof next_key, "%.4000s.next", c->conf->ca.key);
+    ca_next_path(c->conf->ca.cert, next_cert);
+    ca_next_path(c->conf->ca.key, next_key);
     sbuf_init(&pem, PEM_FILE_MAX);
     code = input_read(c, c->conf->ca.cert, &pem);
     if (code == 0)

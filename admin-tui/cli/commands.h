@@ -17,6 +17,7 @@ int command_overview(struct cli *c);
     X(account_clear)                                                                               \
     X(account_refresh)                                                                             \
     X(account_test)                                                                                \
+    X(account_forget)                                                                              \
     X(account_rm)                                                                                  \
     X(pool_list)                                                                                   \
     X(pool_set)                                                                                    \

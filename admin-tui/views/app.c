@@ -30,14 +30,14 @@ struct feed *app_feed(const struct app *a)
     return a->feed;
 }
 
-struct stage *app_stage(struct app *a)
-{
-    return &a->stage;
-}
-
 const struct conf *app_conf(const struct app *a)
 {
     return a->cli->conf;
+}
+
+struct stage *app_stage(struct app *a)
+{
+    return &a->stage;
 }
 
 bool app_is_live(const struct app *a)

@@ -38,8 +38,8 @@ extern const struct view *const views[]; /* by the digits, ended by NULL: list.c
 
 const struct board *app_board(const struct app *a);
 struct feed *app_feed(const struct app *a);
-struct stage *app_stage(struct app *a);
 const struct conf *app_conf(const struct app *a);
+struct stage *app_stage(struct app *a);
 /** Is the daemon there, so that its figures are of now? */
 bool app_is_live(const struct app *a);
 /** In a narrow or low window (under 60 columns or 16 lines) a screen shows its list alone. */
@@ -91,6 +91,8 @@ typedef enum err (*app_change_cb)(struct cli *c, void *arg, struct errmsg *msg);
 void app_change(struct app *a, app_change_cb change, void *arg, void (*free_arg)(void *arg),
                 const char *what);
 
+/** Asks for a new key file of ACCOUNT, then for y. */
+void app_ask_key(struct app *a, const char *account);
 /** Asks whether to take back audit row EVENT; 0: the last change. */
 void app_undo(struct app *a, int64_t event);
 

@@ -27,9 +27,10 @@ void command_parse(struct slice line, struct command *ret)
     static const struct {
         const char *verb;
         enum command_kind kind;
-    } verbs[] = {{"status", COMMAND_STATUS},   {"refresh", COMMAND_REFRESH}, {"test", COMMAND_TEST},
-                 {"figures", COMMAND_FIGURES}, {"live", COMMAND_LIVE},       {"end", COMMAND_END},
-                 {"trust", COMMAND_TRUST},     {"leaves", COMMAND_LEAVES}};
+    } verbs[] = {
+        {"status", COMMAND_STATUS}, {"refresh", COMMAND_REFRESH}, {"test", COMMAND_TEST},
+        {"forget", COMMAND_FORGET}, {"figures", COMMAND_FIGURES}, {"live", COMMAND_LIVE},
+        {"end", COMMAND_END},       {"trust", COMMAND_TRUST},     {"leaves", COMMAND_LEAVES}};
     *ret = (struct command){.kind = COMMAND_BAD};
     if (json_object_parse(line, COMMAND_LINE_MAX, &ret->json, NULL) != ERR_OK)
         return;

@@ -15,6 +15,7 @@ enum command_kind {
     COMMAND_STATUS,
     COMMAND_REFRESH, /* a new token for an account */
     COMMAND_TEST,    /* the same, asked to see whether it works */
+    COMMAND_FORGET,  /* its token is dropped from memory */
     COMMAND_FIGURES,
     COMMAND_LIVE,
     COMMAND_END, /* a request, by its id */

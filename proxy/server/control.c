@@ -231,6 +231,29 @@ static void do_account(struct control_conn *c, const char *verb, const char *nam
     audit(c, verb, r->account);
 }
 
+/* Memory only: whoever asks has dropped the stored copy, in a change with an audit row of its own.
+ */
+static void do_forget(struct control_conn *c, const char *name)
+{
+    const struct snap_account *a =
+        name ? snapshot_account_by_name(c->server->snapshot, slice_of(name)) : NULL;
+    if (!a) {
+        say_error(c, "no such account");
+        return;
+    }
+    if (a->kind != ACCOUNT_API_KEY && broker_forget(c->server->broker, a->id) != ERR_OK) {
+        say_error(c, "credswapd is out of memory");
+        return;
+    }
+    struct sbuf out;
+    sbuf_init(&out, 4096);
+    sbuf_adds(&out, "{\"ok\":true,\"account\":");
+    sbuf_add_json(&out, a->name);
+    sbuf_adds(&out, "}\n");
+    say(c, &out);
+    sbuf_finish(&out);
+}
+
 /* ---- the live feed ---- */
 
 /* CMD is a word of ours. */
@@ -375,6 +398,9 @@ static void do_line(struct control_conn *c, struct slice line)
     case COMMAND_REFRESH:
     case COMMAND_TEST:
         do_account(c, cmd.verb, cmd.account);
+        break;
+    case COMMAND_FORGET:
+        do_forget(c, cmd.account);
         break;
     case COMMAND_FIGURES:
     case COMMAND_LIVE:

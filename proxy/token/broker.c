@@ -72,6 +72,31 @@ enum err broker_refresh(struct broker *b, int64_t account_id, struct mailbox *m,
     return ERR_OK;
 }
 
+struct forget_letter {
+    struct letter letter;
+    struct broker *broker;
+    int64_t account_id;
+};
+
+static void on_forget(struct letter *l)
+{
+    struct forget_letter *f = container_of(l, struct forget_letter, letter);
+    cell_drop(f->broker, f->account_id);
+    mem_free(f);
+}
+
+enum err broker_forget(struct broker *b, int64_t account_id)
+{
+    struct forget_letter *l = mem_calloc(1, sizeof *l);
+    if (!l)
+        return ERR_NOMEM;
+    l->letter.deliver = on_forget;
+    l->broker = b;
+    l->account_id = account_id;
+    mailbox_post(b->mailbox, &l->letter);
+    return ERR_OK;
+}
+
 /* ---- ports ---- */
 
 enum err broker_join(struct broker *b, struct mailbox *worker, struct token_cache *cache,

@@ -88,6 +88,8 @@ void cell_ask(struct broker *b, struct token_wait *w);
 /** A worker saw that T is getting old, or an upstream refused it. */
 void cell_renew(struct broker *b, int64_t id, struct token *t);
 void cell_refuse(struct broker *b, int64_t id, struct token *t);
+/** A person wants the token gone: nobody uses it any more, nor is it taken from the store again. */
+void cell_drop(struct broker *b, int64_t id);
 /** After a new snapshot: forgets accounts that went, starts anew with those that were edited. */
 void cells_sync(struct broker *b);
 /** The flight of C is over: A's token is owned from here on. */

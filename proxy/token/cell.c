@@ -311,6 +311,21 @@ void cell_refuse(struct broker *b, int64_t id, struct token *t)
     log_flush();
 }
 
+/* A worker may have a token that the cell has lost already, so all are told, whatever is here. */
+void cell_drop(struct broker *b, int64_t id)
+{
+    struct cell *c = cell_find(b, id);
+    if (c && c->token) {
+        token_unref(&c->refused);
+        c->refused = token_ref(c->token); /* it may still be on its way into the store */
+        persist_drop(c, c->token);
+        token_unref(&c->token);
+        LOG(LOG_INFO, "token_forgotten", KV_Z("account", c->name));
+        log_flush();
+    }
+    broker_push(b, id, NULL, NULL);
+}
+
 /* ---- edits ---- */
 
 static void forget_token(struct cell *c)

@@ -74,6 +74,11 @@ void token_invalidate(struct token_cache *c, const struct snap_account *a, struc
 enum err broker_refresh(struct broker *b, int64_t account_id, struct mailbox *m, token_cb cb,
                         void *arg) NODISCARD;
 
+/** For the console's `forget`: broker and workers drop what they have of its tokens, and the stored
+ * copy of the one in use goes too; the next request mints. ERR_NOMEM: nothing happens. Thread: any.
+ */
+enum err broker_forget(struct broker *b, int64_t account_id) NODISCARD;
+
 struct broker_stats {
     uint64_t mints, mint_failures, from_store, waits, in_flight;
     uint64_t mint_ms_sum, last_skew_s_abs;

@@ -10,7 +10,7 @@ import time
 
 import answers
 import client
-from harness import ALICE, BODY, GEMINI, GEMINI_PATH, GENERATE, OAUTH, VERTEX, Lab, LabCase, free_port, until
+from harness import ALICE, BODY, GEMINI, GEMINI_PATH, GENERATE, OAUTH, VERTEX, Lab, LabCase, email, free_port, until
 from servers import Echo
 from vectors import FOLLOW, VECTORS
 
@@ -196,6 +196,19 @@ class Socket(LabCase):
             with self.open() as sock:
                 sock.sendall(b'{"cmd":"refresh","account":"acct-1"}\n{"cmd":"status"}\n')
         self.assertTrue(until(self.answers, 5))
+
+    def test_a_forgotten_token_is_minted_anew(self):
+        """The console empties the store and the daemon drops its copies: the next request needs a new one."""
+        self.assertEqual(self.lab.ask(token=ALICE).status, 200)
+        self.assertTrue(until(lambda: any(row["has_token"] for row in self.lab.rows("tokens")), 5))
+        mints = self.cloud.stats()["mints"][email(1)]
+        self.assertEqual(self.lab.ask(token=ALICE).status, 200)
+        self.assertEqual(self.cloud.stats()["mints"][email(1)], mints)
+        said = self.lab.cs("account", "forget", "acct-1").stderr
+        self.assertIn("in the running daemon", said)
+        self.assertTrue(until(lambda: not any(row["has_token"] for row in self.lab.rows("tokens")), 5))
+        self.assertTrue(until(lambda: self.lab.ask(token=ALICE).status == 200 and self.cloud.stats()["mints"][email(1)] == mints + 1, 5))
+        self.assertIn("token forgotten", json.dumps(self.lab.rows("events")))
 
     def test_a_script_that_says_it_all_and_waits(self):
         """printf ... | nc -U: the end of the questions is not the end of the answers."""

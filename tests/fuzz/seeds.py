@@ -39,7 +39,7 @@ PLAIN = {
                b"\x01http://u:p%40ss@proxy.test:3128/", b"\x01http://proxy.test:3128", b"\x01https://proxy.test:1",
                b"\x01http://u%zz%4@[::1]:8080", b"\x01http://proxy.test", b"\x01http://%41%6a%4G@h:1",
                b"\x01http://" + b"u" * 257 + b"@h:1", b"\x00" + b"HTTP/1.1 200 " + b"x" * 8200],
-    "command": [b'{"cmd":"status"}', b'{"cmd":"refresh","account":"a"}', b'{"cmd":"test","account":"a"}', b'{"cmd":"x"}\r',
+    "command": [b'{"cmd":"status"}', b'{"cmd":"refresh","account":"a"}', b'{"cmd":"test","account":"a"}', b'{"cmd":"forget","account":"a"}', b'{"cmd":"x"}\r',
                 b'{"cmd":"figures"}', b'{"cmd":"live","limit":500}', b'{"cmd":"live","limit":-1.5e3}', b'{"cmd":"end","id":"cs_0123456789abcdef"}',
                 b'{"cmd":"trust"}', b'{"cmd":"leaves","limit":1,"limit":2}',
                 b'{"cmd":"status","cmd":"x"}', b'{"cmd":7}', b"[]", b'{"cmd":"\\u0000"}', b"{" * 20, b'{"a":[[[[[[[[[]]]]]]]]]}',

@@ -824,6 +824,47 @@ static enum err count_alarm(void *arg, const struct event_row *e)
     return ERR_OK;
 }
 
+static void a_forgotten_token_is_minted_anew(void **state)
+{
+    struct worker other;
+    worker_init(&other);
+    ask();
+    assert_true(stored().has_token);
+    assert_int_equal(broker_forget(broker, account->id), ERR_OK);
+    turn_until_dropped(account);
+    turn_for(&other, 50);
+    assert_null(token_peek(other.cache, account));
+    assert_false(stored().has_token);
+    assert_string_equal(ask().token, "ya29.2....");
+    assert_int_equal(stats().from_store, 0);
+    worker_finish(&other);
+}
+
+/* The console empties the store, then tells the daemon; a write that was under way then may bring
+ * the token back for a moment. */
+static void a_forgotten_token_is_not_taken_from_the_store(void **state)
+{
+    ask();
+    settle();
+    assert_int_equal(token_drop_all(store, account->id, NULL), ERR_OK);
+    assert_int_equal(broker_forget(broker, account->id), ERR_OK);
+    turn_until_dropped(account);
+    settle();
+    int64_t now = clock_wall_s();
+    assert_int_equal(token_store(store, master, account->id, SLICE("s1 s2"), SLICE("ya29.1...."),
+                                 now + 3000, now, 5, NULL),
+                     ERR_OK);
+    assert_string_equal(ask().token, "ya29.2....");
+    assert_int_equal(atomic_load(&ep.asked), 2);
+}
+
+static void to_forget_what_was_never_asked_for_is_fine(void **state)
+{
+    assert_int_equal(broker_forget(broker, account->id), ERR_OK);
+    assert_int_equal(broker_forget(broker, 4711), ERR_OK);
+    assert_string_equal(ask().token, "ya29.1....");
+}
+
 static void a_dead_key_raises_an_alarm(void **state)
 {
     atomic_store(&ep.manner, SAY_SIGNATURE);
@@ -921,6 +962,9 @@ int main(void)
         T(clearing_ends_the_back_off),
         T(a_removed_account_is_forgotten),
         T(refresh_mints_whatever_is_there),
+        T(a_forgotten_token_is_minted_anew),
+        T(a_forgotten_token_is_not_taken_from_the_store),
+        T(to_forget_what_was_never_asked_for_is_fine),
         T(a_dead_key_raises_an_alarm),
         T(a_cancelled_wait_is_not_called),
         T(stopping_answers_all_who_wait),

@@ -1,0 +1,47 @@
+/* Detail text of a screen. */
+#include "views/lines.h"
+
+/* Bytes of LINE that fit into WIDTH columns, cut at a space where there is one. */
+static size_t fitting(struct slice line, int width, bool is_utf8)
+{
+    if (text_columns(line, is_utf8) <= width)
+        return line.n;
+    size_t fits = 0, cut = 0;
+    for (size_t i = 1; i <= line.n; i++) {
+        bool is_inside = i < line.n && ((unsigned char)line.p[i] & 0xc0u) == 0x80;
+        if (is_inside)
+            continue;
+        if (text_columns(slice_sub(line, 0, i), is_utf8) > width)
+            break;
+        fits = i;
+        if (i < line.n && line.p[i] == ' ')
+            cut = i;
+    }
+    return cut ? cut : fits ? fits : line.n;
+}
+
+static int draw_one(struct canvas *c, int y, int height, struct slice line)
+{
+    uint8_t style = slice_starts(line, SLICE("!")) ? STYLE_WARN : STYLE_PLAIN;
+    size_t indent = 0;
+    while (indent < line.n && (line.p[indent] == ' ' || line.p[indent] == '!'))
+        indent++;
+    int x = 1, n = 0;
+    do {
+        size_t fits = fitting(line, c->width - x, c->is_utf8);
+        canvas_put(c, y + n, x, c->width - x, style, slice_sub(line, 0, fits));
+        line = slice_trim(slice_sub(line, fits, line.n));
+        x = 1 + (int)(indent < 8 ? indent : 8) + 2;
+        n++;
+    } while (line.n && n < height && c->width > x);
+    return n;
+}
+
+int lines_draw(struct canvas *c, int y, int height, struct slice text)
+{
+    struct slice line;
+    int n = 0;
+    while (n < height && text.n && slice_next(&text, '\n', &line))
+        n += draw_one(c, y + n, height - n, line);
+    return n;
+}

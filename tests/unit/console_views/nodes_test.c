@@ -1,0 +1,142 @@
+/* The screen of the nodes. */
+#include "paper_app.h"
+
+static const struct board_node nodes[] = {
+    {"prod-eu-1", "0.1.0", "running", "10.0.0.5:3128", 4711, NOW - 273600, NOW - 4, 213},
+    {"prod-eu-2", "0.1.0", "running", "10.0.0.6:3128", 812, NOW - 7200, NOW - 9, 211},
+    {"prod-eu-3", "0.1.0", "running", "10.0.0.7:3128", 99, NOW - 86400, NOW - 340, 213},
+    {"prod-us-1", "0.1.0", "draining", "10.1.0.5:3128", 31, NOW - 50000, NOW - 2, 213},
+    {"old-box", "0.0.9", "stopped", "10.9.0.1:3128", 7, NOW - 900000, NOW - 800000, 101},
+};
+
+static void *view_of(struct app *a)
+{
+    fake_init(a, 80, 24);
+    a->board.nodes = nodes;
+    a->board.node_count = 5;
+    a->feed.is_up = true;
+    a->feed.figures = (struct feed_figures){
+        .at_ms = NOW * 1000ll, .pid = 4711, .name = "prod-eu-1", .generation = 213};
+    void *state = nodes_view.create(a);
+    assert_non_null(state);
+    nodes_view.update(state);
+    return state;
+}
+
+static void finish(struct app *a, void *state)
+{
+    nodes_view.destroy(state);
+    canvas_finish(&a->canvas);
+}
+
+static void move(struct app *a, void *state, int rows)
+{
+    for (int i = 0; i < rows; i++) {
+        assert_true(table_key(nodes_view.table(state), 'j'));
+        nodes_view.update(state);
+    }
+}
+
+static void nodes_are_shown_with_what_they_said_last(void **unused)
+{
+    struct app a;
+    void *state = view_of(&a);
+    assert_screens(&a, &nodes_view, state, "nodes");
+    finish(&a, state);
+}
+
+static void one_that_lags_is_told_in_words(void **unused)
+{
+    struct app a;
+    void *state = view_of(&a);
+    move(&a, state, 1);
+    fake_draw(&a, &nodes_view, state);
+    assert_screen(&a, "nodes-lag");
+    /* It wrote its row before the change: that says nothing. */
+    a.board.generation_at = NOW - 8;
+    fake_draw(&a, &nodes_view, state);
+    assert_screen(&a, "nodes-just-now");
+    finish(&a, state);
+}
+
+static void one_that_is_silent_is_told_in_words(void **unused)
+{
+    struct app a;
+    void *state = view_of(&a);
+    move(&a, state, 2);
+    fake_draw(&a, &nodes_view, state);
+    assert_screen(&a, "nodes-silent");
+    finish(&a, state);
+}
+
+static void fifteen_seconds_are_not_silence(void **unused)
+{
+    struct app a;
+    struct sbuf out;
+    struct board_node one = nodes[0];
+    void *state = view_of(&a);
+    a.board.nodes = &one;
+    a.board.node_count = 1;
+    one.seen_at = NOW - 15;
+    fake_draw(&a, &nodes_view, state);
+    assert_null(strstr(fake_text(&a, &out), "SILENT"));
+    sbuf_finish(&out);
+    one.seen_at--;
+    fake_draw(&a, &nodes_view, state);
+    assert_non_null(strstr(fake_text(&a, &out), "SILENT"));
+    sbuf_finish(&out);
+    finish(&a, state);
+}
+
+static void without_the_daemon_the_store_still_tells(void **unused)
+{
+    struct app a;
+    void *state = view_of(&a);
+    a.feed = (struct feed){0};
+    fake_draw(&a, &nodes_view, state);
+    assert_screen(&a, "nodes-down");
+    assert_true(nodes_view.key(state, TERM_ENTER));
+    assert_string_equal(a.ran, "");
+    assert_non_null(strstr(a.text, "it works with the newest settings"));
+    a.board.node_count = 0;
+    assert_screens(&a, &nodes_view, state, "nodes-empty");
+    finish(&a, state);
+}
+
+static void enter_asks_the_one_at_hand(void **unused)
+{
+    struct app a;
+    void *state = view_of(&a);
+    assert_true(nodes_view.key(state, TERM_ENTER));
+    assert_string_equal(a.ran, "status");
+    a.ran[0] = '\0';
+    move(&a, state, 4);
+    assert_true(nodes_view.key(state, TERM_ENTER));
+    assert_string_equal(a.ran, "");
+    assert_string_equal(a.title, "old-box");
+    assert_false(nodes_view.key(state, 'D'));
+    finish(&a, state);
+}
+
+static void no_size_is_too_small(void **unused)
+{
+    struct app a;
+    void *state = view_of(&a);
+    move(&a, state, 2);
+    draw_all_sizes(&a, &nodes_view, state);
+    finish(&a, state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nodes_are_shown_with_what_they_said_last),
+        cmocka_unit_test(one_that_lags_is_told_in_words),
+        cmocka_unit_test(one_that_is_silent_is_told_in_words),
+        cmocka_unit_test(fifteen_seconds_are_not_silence),
+        cmocka_unit_test(without_the_daemon_the_store_still_tells),
+        cmocka_unit_test(enter_asks_the_one_at_hand),
+        cmocka_unit_test(no_size_is_too_small),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,5 +1,7 @@
-/* credswap: the console. Everything is a subcommand; the table is in cli/commands.h. */
+/* credswap: the console. Everything is a subcommand (the table is in cli/commands.h); without one,
+ * on a terminal, the dashboard. */
 #include "cli/cli.h"
+#include "views/dashboard.h"
 
 #include <locale.h>
 #include <sys/prctl.h>
@@ -15,6 +17,7 @@ int main(int argc, char **argv)
 #endif
     (void)setlocale(LC_CTYPE, ""); /* NOLINT(concurrency-mt-unsafe): no other thread */
     cli_init(&c);
+    c.dashboard = dashboard_run;
     int code = cli_run(&c, argc, argv);
     cli_finish(&c);
     return code;

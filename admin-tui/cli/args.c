@@ -56,13 +56,32 @@ static const char *spelled_out(const char *arg)
     return arg;
 }
 
-static bool take_option(struct args *a, int argc, char *const *argv, int *i)
+static const struct command *find_command(const struct command_table *t, const char *noun,
+                                          const char *verb);
+
+/* Options without a noun are the dashboard's: `credswap --once`. */
+static const struct option_def *find_front_option(const struct command_table *t, struct args *a,
+                                                  struct slice name)
+{
+    const struct command *front = a->noun ? NULL : find_command(t, "dashboard", NULL);
+    const struct option_def *o = front ? find_option(front->options, name) : NULL;
+    if (o) {
+        a->noun = front->noun;
+        a->command = front;
+    }
+    return o;
+}
+
+static bool take_option(const struct command_table *t, struct args *a, int argc, char *const *argv,
+                        int *i)
 {
     const char *arg = spelled_out(argv[*i]);
     size_t cut = slice_find(slice_of(arg), '=', 0);
     struct slice name = slice_make(arg, cut);
     const struct option_def *own = find_option(a->command ? a->command->options : NULL, name);
     const struct option_def *o = own ? own : find_option(args_options, name);
+    if (!o)
+        o = own = find_front_option(t, a, name);
     if (!o)
         return refuse(a, "unknown option %.*s", (int)(name.n < 60 ? name.n : 60), name.p);
     const char *value = arg[cut] ? arg + cut + 1 : NULL;
@@ -154,7 +173,7 @@ bool args_parse(const struct command_table *t, int argc, char *const *argv, stru
             ended = true;
             continue;
         }
-        if (is_option ? !take_option(ret, argc, argv, &i) : !take_word(t, ret, arg))
+        if (is_option ? !take_option(t, ret, argc, argv, &i) : !take_word(t, ret, arg))
             return ret->help;
     }
     return check_count(ret);
@@ -232,7 +251,8 @@ static void help_brief(struct sbuf *b, const struct command_table *t)
 static void help_overview(struct sbuf *b, const struct command_table *t)
 {
     sbuf_adds(
-        b, "usage: credswap [--config FILE] NOUN [VERB] ...   (none, on a terminal: overview)\n");
+        b,
+        "usage: credswap [--config FILE] NOUN [VERB] ...   (none, on a terminal: the dashboard)\n");
     for (size_t i = 0; i < t->n; i++) {
         const struct command *c = t->v[i];
         if (is_brief(c))

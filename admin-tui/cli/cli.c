@@ -6,6 +6,7 @@
 #include "base/seal.h"
 #include "cli/commands.h"
 #include "conf/conf.h"
+#include "store/event.h"
 #include "store/store.h"
 
 #include <pwd.h>
@@ -191,6 +192,28 @@ int cli_reads(struct cli *c)
     return cli_writes(c);
 }
 
+static enum err on_last_change(void *arg, const struct event_row *e)
+{
+    struct errmsg *msg = arg;
+    err_set(msg, ERR_AGAIN, "%.*s did \"%.*s\" meanwhile; nothing was changed, look again",
+            (int)(e->who.n < 96 ? e->who.n : 96), e->who.p, (int)(e->what.n < 200 ? e->what.n : 200),
+            e->what.p);
+    return ERR_OK;
+}
+
+/* What was reviewed is what is changed, or nothing is: nobody's edit is overwritten unseen. */
+static enum err check_reviewed(struct cli *c, struct errmsg *msg)
+{
+    int64_t now = 0;
+    struct event_filter last = {.kinds = 1U << EVENT_AUDIT, .limit = 1};
+    enum err e = c->reviewed ? store_generation(c->store, &now, msg) : ERR_OK;
+    if (e != ERR_OK || now == c->reviewed)
+        return e;
+    err_set(msg, ERR_AGAIN, "the settings were changed meanwhile; nothing was changed, look again");
+    e = event_list(c->store, &last, on_last_change, msg, NULL);
+    return e == ERR_OK ? ERR_INVALID : e;
+}
+
 int cli_change(struct cli *c, cli_change_cb change, void *arg, const char *what, bool *ret_changed)
 {
     struct errmsg msg = {0};
@@ -198,7 +221,9 @@ int cli_change(struct cli *c, cli_change_cb change, void *arg, const char *what,
     enum err e = store_change_begin(c->store, &msg);
     if (e != ERR_OK)
         return cli_fail_err(c, e, &msg);
-    e = change(c, arg, &msg);
+    e = check_reviewed(c, &msg);
+    if (e == ERR_OK)
+        e = change(c, arg, &msg);
     if (e != ERR_OK) {
         store_rollback(c->store);
         return cli_fail_err(c, e, &msg);
@@ -298,7 +323,8 @@ int cli_run(struct cli *c, int argc, char *const *argv)
         return 0;
     }
     if (!c->args.command)
-        return isatty(STDOUT_FILENO) ? command_overview(c) : usage(c, c->talk, EX_USAGE);
+        return isatty(STDOUT_FILENO) && c->dashboard ? c->dashboard(c)
+                                                     : usage(c, c->talk, EX_USAGE);
     int code = c->args.command->run(c);
     if ((fflush(c->out) != 0 || ferror(c->out)) && !out_is_unread(c->out))
         return cli_fail(c, EX_FAILED, "cannot write the output; is the disk full?");

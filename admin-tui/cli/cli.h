@@ -20,10 +20,13 @@ struct cli {
     struct args args;
     FILE *out, *talk; /* data; everything else */
     int64_t now_s;
-    char who[96];           /* "mia (uid 1001)", for the audit */
-    struct conf *conf;      /* after cli_conf */
-    struct store *store;    /* after cli_reads, cli_writes */
-    struct master_key *key; /* after cli_key */
+    int64_t reviewed; /* generation that the person saw; cli_change refuses when it is another by
+                         now. 0: no matter */
+    char who[96];                    /* "mia (uid 1001)", for the audit */
+    int (*dashboard)(struct cli *c); /* the full screen; NULL: there is none here */
+    struct conf *conf;               /* after cli_conf */
+    struct store *store;             /* after cli_reads, cli_writes */
+    struct master_key *key;          /* after cli_key */
 };
 
 /** Fills ARGS-independent fields. */

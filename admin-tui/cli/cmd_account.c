@@ -16,8 +16,6 @@
 #include "store/model.h"
 #include "store/pool.h"
 
-#include <sys/stat.h>
-
 /* ---- add ---- */
 
 struct addition {
@@ -89,34 +87,11 @@ static int addition_store(struct cli *c, struct addition *a)
     return code;
 }
 
-static void warn_mode(struct cli *c, const char *path)
-{
-    struct stat st;
-    if (strcmp(path, "-") != 0 && stat(path, &st) == 0 && (st.st_mode & 077))
-        cli_say(c,
-                "warning: others may read %s (mode %03o); chmod 600 it, or delete it now: the "
-                "store has the key",
-                path, (unsigned)(st.st_mode & 0777));
-}
-
 static int add_service(struct cli *c, const char *path)
 {
     struct addition a = {.kind = ACCOUNT_SERVICE};
-    struct sbuf json;
     struct keyfile *k = NULL;
-    struct errmsg msg = {0};
-    sbuf_init(&json, KEYFILE_MAX);
-    int code = cli_conf(c);
-    if (code == 0)
-        code = input_read(c, path, &json);
-    if (code == 0) {
-        enum err e =
-            keyfile_parse(sbuf_slice(&json), (const char *const *)c->conf->oauth.token_uri_allow.v,
-                          c->conf->oauth.token_uri_allow.n, &k, &msg);
-        if (e != ERR_OK)
-            code = cli_fail(c, EX_DATAERR, "%s: %s", strcmp(path, "-") ? path : "standard input",
-                            msg.text);
-    }
+    int code = keyinfo_read(c, path, &k);
     if (code == 0) {
         char local[65];
         keyinfo_fields(k, &a.fields);
@@ -126,9 +101,8 @@ static int add_service(struct cli *c, const char *path)
     if (code == 0)
         code = addition_store(c, &a);
     if (code == 0)
-        warn_mode(c, path);
+        keyinfo_warn_mode(c, path);
     keyfile_destroy(k);
-    sbuf_finish_wipe(&json);
     return code;
 }
 
@@ -153,14 +127,6 @@ static int check_api_host(struct cli *c, const char *host, struct authority *ret
     return code;
 }
 
-static bool is_key_text(struct slice key)
-{
-    for (size_t i = 0; i < key.n; i++)
-        if (key.p[i] <= 0x20 || key.p[i] >= 0x7f)
-            return false;
-    return key.n >= 8;
-}
-
 static int add_api_key(struct cli *c)
 {
     struct addition a = {.kind = ACCOUNT_API_KEY};
@@ -179,7 +145,7 @@ static int add_api_key(struct cli *c)
         return code;
     sbuf_init(&key, 4096);
     code = input_secret(c, "the API key", &key);
-    if (code == 0 && !is_key_text(sbuf_slice(&key)))
+    if (code == 0 && !keyinfo_is_api_key(sbuf_slice(&key)))
         code = cli_fail(c, EX_DATAERR,
                         "standard input holds no API key: 8 to 4096 visible characters are wanted, "
                         "nothing else");

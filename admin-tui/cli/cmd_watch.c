@@ -1,4 +1,4 @@
-/* tokens, usage, wait, undo, and what is shown without arguments. */
+/* tokens, usage, wait, undo. */
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/seal.h"
@@ -13,38 +13,6 @@
 #include "store/usage.h"
 
 #include <unistd.h>
-
-/* ---- the overview ---- */
-
-static const struct column overview_columns[] = {{"pool", "POOL", COLUMN_TEXT},
-                                                 {"account", "ACCOUNT", COLUMN_TEXT},
-                                                 {"state", "STATE", COLUMN_TEXT},
-                                                 {"weight", "WEIGHT", COLUMN_WEIGHT},
-                                                 {"expected_pct", "EXPECT", COLUMN_PERCENT},
-                                                 {"cooling_until", "COOL", COLUMN_UNTIL},
-                                                 {"clients", "CLIENTS", COLUMN_NUMBER},
-                                                 {NULL, NULL, COLUMN_TEXT}};
-
-int command_overview(struct cli *c)
-{
-    struct errmsg msg = {0};
-    cJSON *pools = NULL;
-    int code = command_status.run(c);
-    fputc('\n', c->out);
-    if (code == 0)
-        code = cli_reads(c);
-    if (code)
-        return code;
-    enum err e = share_pools(c->store, (struct slice){NULL, 0}, c->now_s, &pools, &msg);
-    if (e != ERR_OK)
-        return cli_fail_err(c, e, &msg);
-    cJSON *flat = share_flat(pools);
-    table_print(c->out, overview_columns, flat, c->now_s);
-    cJSON_Delete(flat);
-    cJSON_Delete(pools);
-    cli_say(c, "credswap --help lists the subcommands");
-    return 0;
-}
 
 /* ---- tokens, usage ---- */
 

@@ -5,15 +5,14 @@
 
 extern const struct command_table console_commands;
 
-/** What is shown without arguments: status, pools, and where to go on. */
-int command_overview(struct cli *c);
-
 #define COMMAND_LIST(X)                                                                            \
+    X(dashboard)                                                                                   \
     X(account_add)                                                                                 \
     X(account_list)                                                                                \
     X(account_show)                                                                                \
     X(account_set)                                                                                 \
     X(account_drain)                                                                               \
+    X(account_key)                                                                                 \
     X(account_clear)                                                                               \
     X(account_refresh)                                                                             \
     X(account_test)                                                                                \

@@ -138,7 +138,8 @@ static void go_by(struct app *a, int by)
     int n = 0;
     while (n < VIEWS_MAX && views[n])
         n++;
-    go_to(a, (a->view + by + n) % n);
+    if (n > 0)
+        go_to(a, (a->view + by + n) % n);
 }
 
 /* ---- jobs ---- */

@@ -322,6 +322,29 @@ static void names_are_given_or_nothing_is_said(void **state)
     desk_close(&d);
 }
 
+static int64_t generation_of(struct desk *d)
+{
+    assert_int_equal(desk_run(d, "events --kind audit --limit 1 --json"), 0);
+    const char *at = strstr(d->out, "\"generation\":");
+    assert_non_null(at);
+    return strtoll(at + strlen("\"generation\":"), NULL, 10);
+}
+
+static void what_was_reviewed_is_changed_or_nothing_is(void **state)
+{
+    struct desk d = started();
+    assert_int_equal(desk_run(&d, "client add a --service gemini"), 0);
+    d.reviewed = generation_of(&d);
+    assert_int_equal(desk_run(&d, "client set a rpm=5"), 0);
+    assert_failed(&d, desk_run(&d, "client set a rpm=7"), EX_DATAERR); /* reviewed before that one */
+    assert_non_null(strstr(d.talk, "did \"client a: rpm=5\" meanwhile; nothing was changed"));
+    assert_int_equal(desk_run(&d, "client show a --json"), 0);
+    assert_non_null(strstr(d.out, "\"rpm\": 5"));
+    d.reviewed = generation_of(&d);
+    assert_int_equal(desk_run(&d, "client set a rpm=7"), 0);
+    desk_close(&d);
+}
+
 static void rules_say_what_happens_to_a_host(void **state)
 {
     struct desk d = started();
@@ -417,6 +440,7 @@ int main(void)
         cmocka_unit_test(without_input_danger_needs_a_yes),
         cmocka_unit_test(one_event_is_undone_by_its_number),
         cmocka_unit_test(names_are_given_or_nothing_is_said),
+        cmocka_unit_test(what_was_reviewed_is_changed_or_nothing_is),
         cmocka_unit_test(rules_say_what_happens_to_a_host),
         cmocka_unit_test(the_daemon_is_away),
         cmocka_unit_test(backups_go_back),

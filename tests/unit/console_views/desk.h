@@ -25,6 +25,7 @@ struct desk {
     char dir[64], conf[96];
     char *out, *talk; /* of the last command */
     size_t out_n, talk_n;
+    int64_t reviewed; /* generation that the person has seen; 0: no matter */
 };
 
 static inline void desk_write(const char *dir, const char *name, const char *text)
@@ -93,6 +94,7 @@ static inline int desk_run_with(struct desk *d, const char *input, const char *w
     close(ends[0]);
     struct cli c;
     cli_init(&c);
+    c.reviewed = d->reviewed;
     c.out = open_memstream(&d->out, &d->out_n);
     c.talk = open_memstream(&d->talk, &d->talk_n);
     int code = cli_run(&c, argc, argv);

@@ -215,7 +215,7 @@ int cli_change(struct cli *c, cli_change_cb change, void *arg, const char *what,
 
 bool cli_may_ask(const struct cli *c)
 {
-    return !c->args.no_input && isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+    return !c->args.no_input && !c->input && isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
 }
 
 bool cli_confirm(struct cli *c, const char *question)
@@ -298,7 +298,8 @@ int cli_run(struct cli *c, int argc, char *const *argv)
         return 0;
     }
     if (!c->args.command)
-        return isatty(STDOUT_FILENO) ? command_overview(c) : usage(c, c->talk, EX_USAGE);
+        return c->out == stdout && isatty(STDOUT_FILENO) ? command_overview(c)
+                                                         : usage(c, c->talk, EX_USAGE);
     int code = c->args.command->run(c);
     if ((fflush(c->out) != 0 || ferror(c->out)) && !out_is_unread(c->out))
         return cli_fail(c, EX_FAILED, "cannot write the output; is the disk full?");

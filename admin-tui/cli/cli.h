@@ -19,6 +19,8 @@ struct master_key;
 struct cli {
     struct args args;
     FILE *out, *talk; /* data; everything else */
+    const struct slice
+        *input; /* stands for standard input, never a terminal; NULL: the process's own */
     int64_t now_s;
     char who[96];           /* "mia (uid 1001)", for the audit */
     struct conf *conf;      /* after cli_conf */

@@ -240,7 +240,7 @@ int cli_change(struct cli *c, cli_change_cb change, void *arg, const char *what,
 
 bool cli_may_ask(const struct cli *c)
 {
-    return !c->args.no_input && isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+    return !c->args.no_input && !c->input && isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
 }
 
 bool cli_confirm(struct cli *c, const char *question)

@@ -19,6 +19,8 @@ struct master_key;
 struct cli {
     struct args args;
     FILE *out, *talk; /* data; everything else */
+    const struct slice
+        *input; /* stands for standard input, never a terminal; NULL: the process's own */
     int64_t now_s;
     int64_t reviewed; /* generation that the person saw; cli_change refuses when it is another by
                          now. 0: no matter */

@@ -17,7 +17,9 @@
 #include "store/event.h"
 #include "store/store.h"
 
+#include <fcntl.h>
 #include <openssl/pem.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -437,10 +439,19 @@ static int update_trust(struct cli *c, size_t i)
         argv[1] = argument;
     }
     posix_spawn_file_actions_t fa;
+    posix_spawnattr_t how;
+    sigset_t none;
+    sigemptyset(&none);
+    posix_spawnattr_init(&how);
+    posix_spawnattr_setsigmask(&how, &none);
+    posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK);
     posix_spawn_file_actions_init(&fa);
+    if (c->talk != stderr) /* a screen is there: what the program says would lie across it */
+        posix_spawn_file_actions_addopen(&fa, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2(&fa, STDERR_FILENO, STDOUT_FILENO);
-    int failed = posix_spawnp(&pid, program, &fa, NULL, argv, environ);
+    int failed = posix_spawnp(&pid, program, &fa, &how, argv, environ);
     posix_spawn_file_actions_destroy(&fa);
+    posix_spawnattr_destroy(&how);
     if (failed || waitpid(pid, &status, 0) != pid || status != 0)
         return cli_fail(c, EX_FAILED, "%s failed; run it by hand", program);
     return 0;

@@ -38,14 +38,22 @@ static enum err read_all(int fd, struct sbuf *out)
     return ERR_OK;
 }
 
+static enum err read_given(struct slice given, struct sbuf *out)
+{
+    if (given.n > out->max - out->n)
+        return ERR_TOO_LARGE;
+    sbuf_add_slice(out, given);
+    return out->failed ? ERR_NOMEM : ERR_OK;
+}
+
 int input_read(struct cli *c, const char *path, struct sbuf *out)
 {
-    bool is_stdin = strcmp(path, "-") == 0;
+    bool is_stdin = strcmp(path, "-") == 0, is_given = is_stdin && c->input;
     int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return cli_fail(c, errno == EACCES ? EX_NOPERM : EX_NOINPUT,
                         "cannot read %s: %s; check the path", path, strerrordesc_np(errno));
-    enum err e = read_all(fd, out);
+    enum err e = is_given ? read_given(*c->input, out) : read_all(fd, out);
     int why = errno;
     if (!is_stdin)
         close(fd);
@@ -80,9 +88,10 @@ static int ask_secret(struct cli *c, const char *prompt, struct sbuf *out)
 int input_secret(struct cli *c, const char *prompt, struct sbuf *out)
 {
     int code = 0;
-    if (isatty(STDIN_FILENO) && c->args.no_input)
+    bool is_terminal = !c->input && isatty(STDIN_FILENO);
+    if (is_terminal && c->args.no_input)
         return cli_fail(c, EX_USAGE, "%s is wanted on standard input; pipe it in", prompt);
-    if (isatty(STDIN_FILENO))
+    if (is_terminal)
         code = ask_secret(c, prompt, out);
     else
         code = input_read(c, "-", out);

@@ -4,8 +4,9 @@
 #define CLI_INPUT_H
 #include "cli/cli.h"
 
-/** Appends the file (or standard input for "-") to OUT, which must have its maximum. 0, or the exit
- * code after cli_fail: 66 missing or unreadable, 65 larger than the maximum. */
+/** Appends the file (or standard input for "-": C's own where it has one) to OUT, which must have
+ * its maximum. 0, or the exit code after cli_fail: 66 missing or unreadable, 65 larger than the
+ * maximum. */
 int input_read(struct cli *c, const char *path, struct sbuf *out);
 /** One secret from standard input: on a terminal asked for (PROMPT) without echo, else the whole
  * input without its last line end. The caller wipes OUT. */

@@ -22,7 +22,9 @@ enum board_need {
 #define BOARD_EVENTS_MAX 500
 #define BOARD_REQUESTS_MAX 500
 
-/* Of one member, or summed. is_known false: nobody can say, and the screen shows a dash. */
+/* Of one member, or summed. is_known false: nobody can say, and the screen shows a dash. As the
+ * usage rows tell it: RECENT_S reaches back to the start of the last whole minute, and OPEN is
+ * unknown. */
 struct board_figures {
     bool is_known;
     int64_t window_s; /* REQUESTS were answered in this time */
@@ -39,7 +41,7 @@ struct board_token {
 
 struct board_account {
     int64_t id;
-    const char *name, *project, *location, *email, *host, *key_id, *key_fingerprint, *note;
+    const char *name, *project, *location, *email, *host, *scope, *key_id, *key_fingerprint, *note;
     enum account_kind kind;
     enum account_state state;
     int64_t cool_until, cool_since; /* the whole account; Unix s, 0 not cooling */
@@ -70,9 +72,9 @@ struct board_client {
     const char *state; /* "on", "off", "expired", "revoked" */
     bool has_virtual;
     int64_t expires_at, rpm, tokens_per_day, created_at, last_seen_at;
-    bool has_usage;
-    int64_t today_requests, today_errors, today_limited, today_tokens_in, today_tokens_out,
-        minute_requests;
+    bool has_usage;          /* false: today is not summed yet. It begins at midnight, UTC */
+    int64_t minute_requests; /* in the last whole minute */
+    int64_t today_requests, today_errors, today_limited, today_tokens_in, today_tokens_out;
 };
 
 struct board_rule {
@@ -139,10 +141,12 @@ struct board_source;
 /** Opens nothing yet. Borrows CONF. */
 enum err board_create(const struct conf *conf, struct board_source **ret) NODISCARD;
 void board_destroy(struct board_source *b);
-/** Reads what NEEDS says if the store moved since (or needs more than was read), at most every
- * refresh; opens the store when it is closed, follows a restored one. Never waits longer than 50 ms
- * for a lock. What cannot be read stays as it was, and board.problem says why. Usage is summed at
- * most so often that it takes a hundredth of the time. True: something may look different now. */
+/** Reads what NEEDS says if the store moved since (or needs more than was read); opens the store
+ * when it is closed, follows a restored one. Never waits longer than 50 ms for a lock. What cannot
+ * be read stays as it was, and board.problem says why. Usage is summed at most so often that it
+ * takes a hundredth of the time, a long day in pieces. True: something may look different now, and
+ * the figures of all members are those of the usage again: what the daemon tells is to be written
+ * over them once more. */
 bool board_refresh(struct board_source *b, unsigned needs);
 /** Forgets what was read: the next refresh reads in any case. */
 void board_touch(struct board_source *b);

@@ -1,5 +1,6 @@
 /* The conversation with the running daemon: questions over its socket, answered in its own time.
- * Never blocks. Connects again by itself, after 1, 2, 4 and then every 5 seconds. One thread. */
+ * Never blocks. Connects again by itself, after 1, 2, 4 and then every 5 seconds. Text is ""
+ * where the daemon knows none, never NULL. One thread. */
 #ifndef VIEWS_FEED_H
 #define VIEWS_FEED_H
 #include "base/err.h"
@@ -82,19 +83,23 @@ enum feed_need {
 /** PATH of the socket; "" is one that is never there. */
 enum err feed_create(const char *path, struct feed **ret) NODISCARD;
 void feed_destroy(struct feed *f);
-/** Asks for what NEEDS says, unless the last answers are still awaited; connects first. */
+/** Asks for what NEEDS says, except what is awaited still; connects first, unless that failed just
+ * now. */
 void feed_ask(struct feed *f, unsigned needs);
 /** Ends a request; the answer comes as feed_result. */
 void feed_end(struct feed *f, const char *request_id);
-/** Reads and writes what is possible now. True: an answer came, or it was lost. */
+/** Reads and writes what is possible now. True: something came, was lost, or is to be said
+ * otherwise. */
 bool feed_run(struct feed *f);
+/** Does not wait any longer with the next try. */
+void feed_retry(struct feed *f);
 /** To be polled, -1 none; and for what (poll's events). */
 int feed_fd(const struct feed *f, short *ret_events);
 /** When feed_run wants to be called at the latest, mono ms; 0: no need. */
 uint64_t feed_due_ms(const struct feed *f);
 
 bool feed_is_up(const struct feed *f);          /* it answered the last question */
-const char *feed_problem(const struct feed *f); /* a sentence, "" when it is up */
+const char *feed_problem(const struct feed *f); /* a sentence, "" when all is well */
 int64_t feed_next_try_s(const struct feed *f);  /* seconds until it is tried again, 0 now */
 /** Valid until the next feed_run; they stay when the daemon goes, with their age. */
 const struct feed_figures *feed_figures(const struct feed *f);

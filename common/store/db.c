@@ -61,7 +61,7 @@ static const char *constraint_words(const char *text)
 
 static enum err busy(struct store *s, struct errmsg *msg)
 {
-    int pid = lock_holder(s->path);
+    int pid = store_locked_by(s->path);
     if (pid > 0)
         return db_set(s, msg, ERR_BUSY, "store %s: locked by process %d; try again", s->path, pid);
     return db_set(s, msg, ERR_BUSY, "store %s: locked by another program; try again", s->path);

@@ -11,8 +11,12 @@
 #include <unistd.h>
 
 #define PATH_SIZE 4096
-#define WAL_WRITE_LOCK                                                                             \
-    120 /* byte of the -shm file that a writer locks (sqlite.org/walformat.html) */
+/* What a writer locks: a byte of the -shm file (sqlite.org/walformat.html); bytes of the database
+ * itself from the pending to the first shared one (sqlite.org/lockingv3.html) when it wants it for
+ * itself. */
+#define WAL_WRITE_LOCK 120
+#define PENDING_LOCK 0x40000000
+#define SHARED_LOCK (PENDING_LOCK + 2)
 
 static int read_pid(int fd)
 {
@@ -82,7 +86,7 @@ void store_unlock_daemon(int fd)
 }
 
 /* "7: POSIX  ADVISORY  WRITE 4711 08:01:1234 120 120" */
-static int holder_of_line(struct slice line, const struct stat *st)
+static int holder_of_line(struct slice line, const struct stat *st, uint64_t first, uint64_t last)
 {
     struct slice words[8] = {{NULL, 0}}, word;
     size_t n = 0;
@@ -94,17 +98,16 @@ static int holder_of_line(struct slice line, const struct stat *st)
              (unsigned long long)st->st_ino);
     uint64_t from = 0, pid = 0;
     if (n < 8 || !slice_eq(words[3], SLICE("WRITE")) || !slice_eq(words[5], slice_of(file)) ||
-        !slice_to_u64(words[6], &from) || from != WAL_WRITE_LOCK)
+        !slice_to_u64(words[6], &from) || from < first || from > last)
         return 0;
     return slice_to_u64(words[4], &pid) && pid < INT32_MAX ? (int)pid : 0;
 }
 
-int lock_holder(const char *path)
+static int holder_of(const char *name, uint64_t first, uint64_t last)
 {
-    char name[PATH_SIZE], line[256];
+    char line[256];
     struct stat st;
-    int n = snprintf(name, sizeof name, "%s-shm", path);
-    if (n < 0 || (size_t)n >= sizeof name || stat(name, &st) != 0)
+    if (stat(name, &st) != 0)
         return 0;
     FILE *f = fopen("/proc/locks", "re");
     if (!f)
@@ -112,8 +115,19 @@ int lock_holder(const char *path)
     int pid = 0;
     while (pid == 0 && fgets(line, sizeof line, f)) {
         struct slice text = slice_of(line);
-        pid = holder_of_line(slice_sub(text, 0, slice_find(text, '\n', 0)), &st);
+        text = slice_sub(text, 0, slice_find(text, '\n', 0));
+        pid = holder_of_line(text, &st, first, last);
     }
     (void)!fclose(f);
     return pid;
+}
+
+int store_locked_by(const char *path)
+{
+    char name[PATH_SIZE];
+    int n = snprintf(name, sizeof name, "%s-shm", path);
+    if (n < 0 || (size_t)n >= sizeof name)
+        return 0;
+    int pid = holder_of(name, WAL_WRITE_LOCK, WAL_WRITE_LOCK);
+    return pid ? pid : holder_of(path, PENDING_LOCK, SHARED_LOCK);
 }

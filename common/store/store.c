@@ -74,6 +74,20 @@ void store_rollback(struct store *s)
         (void)!sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
+enum err store_read_begin(struct store *s, struct errmsg *msg)
+{
+    if (s->in_tx)
+        return db_set(s, msg, ERR_INVALID, "a transaction is open already");
+    enum err e = db_exec(s, msg, "BEGIN", NO_VALS);
+    s->in_tx = e == ERR_OK;
+    return e;
+}
+
+void store_read_end(struct store *s)
+{
+    store_rollback(s);
+}
+
 enum err store_generation(struct store *s, int64_t *ret, struct errmsg *msg)
 {
     enum err e = db_int(s, ret, msg, "SELECT value FROM generation WHERE id = 1", NO_VALS);

@@ -71,6 +71,11 @@ enum err store_data_version(struct store *s, int64_t *ret, struct errmsg *msg) N
 enum err store_begin(struct store *s, struct errmsg *msg) NODISCARD;
 enum err store_commit(struct store *s, struct errmsg *msg) NODISCARD;
 void store_rollback(struct store *s);
+/** What is read from here to store_read_end is of one moment. Changes nothing meanwhile. */
+enum err store_read_begin(struct store *s, struct errmsg *msg) NODISCARD;
+void store_read_end(struct store *s);
+/** The process that keeps others from writing to (or reading) the store at PATH, 0 unknown. */
+int store_locked_by(const char *path);
 
 /** An audited change: as store_begin, and remembers every configuration row before and after. */
 enum err store_change_begin(struct store *s, struct errmsg *msg) NODISCARD;

@@ -159,7 +159,5 @@ enum err migrate_with(struct store *s, const struct embedded_file *files, size_t
 enum err store_look(const char *path, int newest, unsigned flags, int *ret_schema,
                     struct errmsg *msg) NODISCARD;
 enum err store_check_modes(const char *path, struct errmsg *msg) NODISCARD;
-/* lock.c: who holds the write lock of the database, 0 unknown */
-int lock_holder(const char *path);
 
 #endif

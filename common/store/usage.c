@@ -58,6 +58,9 @@ static const char *const usage_sql[] = {
     [USAGE_BY_MINUTE] = USAGE_SQL("minute", "''", "''", "''", "GROUP BY 1 ORDER BY 1"),
     [USAGE_BY_HOUR] =
         USAGE_SQL("minute - minute % 3600", "''", "''", "''", "GROUP BY 1 ORDER BY 1"),
+    [USAGE_BY_PAIR] =
+        USAGE_SQL("minute", "client", "account", "''",
+                  "GROUP BY minute, client, account ORDER BY minute, client, account"),
 };
 
 struct walk {
@@ -91,7 +94,7 @@ enum err usage_list(struct store *s, enum usage_by by, const struct usage_filter
                     void *arg, struct errmsg *msg)
 {
     if ((unsigned)by >= ARRAY_LEN(usage_sql))
-        return db_set(s, msg, ERR_INVALID, "usage is summed by one of six");
+        return db_set(s, msg, ERR_INVALID, "usage is summed by one of seven");
     struct walk w = {cb, arg};
     return db_each(s, usage_row, &w, msg, usage_sql[by],
                    VALS(v_int(f->since), v_int(f->until), v_text(f->client), v_text(f->account),

@@ -21,7 +21,8 @@ enum usage_by {
     USAGE_BY_ACCOUNT,
     USAGE_BY_MODEL,
     USAGE_BY_MINUTE,
-    USAGE_BY_HOUR
+    USAGE_BY_HOUR,
+    USAGE_BY_PAIR /* minute, client and account, in the order of these: as the rows lie */
 };
 
 /* Empty slices and 0 do not filter. Since is included, until is not; Unix s. */
@@ -33,7 +34,7 @@ struct usage_filter {
 /** Adds to the bucket. For the writer. */
 enum err usage_add(struct store *s, const struct usage *u, struct errmsg *msg) NODISCARD;
 /** Sums by BY, most requests first (times in order). Fields that are not grouped by are "" or 0;
- * USAGE_BY_ALL gives exactly one row. */
+ * USAGE_BY_ALL gives exactly one row, USAGE_BY_PAIR one for each minute. */
 enum err usage_list(struct store *s, enum usage_by by, const struct usage_filter *f, usage_cb cb,
                     void *arg, struct errmsg *msg) NODISCARD;
 /** Deletes what is older than BEFORE (Unix s). */

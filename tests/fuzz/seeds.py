@@ -57,6 +57,26 @@ PLAIN = {
                                                (2, b"off", b"Mozilla/5.0", b"a b"))],
     "daemon_answer": [b'{"ok":true,"status":{}}\n', b'{"ok":false,"error":"no such account"}\n', b'{"ok":false}', b"{}", b"[true]",
                       b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody", b"HTTP/1.1 2", b"HTTP/1.1 abc OK\r\n\r\n"],
+    "feed": [b'{"ok":true,"cmd":"figures","at_ms":5,"version":"0.1.0","state":"running","pid":1,"name":"n","uptime_s":9,'
+             b'"connections":2,"exchanges":3,"generation":7,"workers":2,"rate":[' + b",".join([b"1"] * 60) + b'],"requests":9,'
+             b'"errors_5m":1,"requests_5m":5,"ttfb_ms":' + ttfb + b',"members":[{"pool":"g","account":"a","window_s":300,'
+             b'"requests":4,"limited":2,"errors":1,"recent":5,"open":3}],"writer":{"queue":0,"healthy":true},"tokens":{"memory":6,'
+             b'"store":7,"mints":8,"mint_failures":1,"flights":0,"waited":0,"clock_skew_s":' + skew + b'}}'
+             for ttfb, skew in ((b'{"p50":4,"p95":18}', b"-2"), (b"null", b"null"))] +
+            [b'{"ok":true,"cmd":"live","total":1,"live":[{"id":"1","conn":4,"worker":1,"age_ms":12,"phase":"stream","client":null,'
+             b'"peer":"p","account":"a","method":"POST","host":"h","path":"/","model":"m","status":200,"attempts":[{"account":"b",'
+             b'"status":429,"reason":null}],"up":1,"down":2,"front":"h1","back":"h2","ms":{"route":0,"token":1,"sent":2,'
+             b'"first":null}}]}',
+             b'{"ok":true,"cmd":"trust","ok_24h":6,"refused_24h":7,"refused":[{"peer":"p","host":"h","why":"w","times":7,'
+             b'"last_at":1}]}',
+             b'{"ok":true,"cmd":"leaves","cached":4,"max":9,"hits":9,"signed":1,"leaves":[{"host":"h","expires_at":2,"signed_at":1,'
+             b'"hits":3}]}',
+             b'{"ok":true,"cmd":"end"}\r', b'{"ok":false,"cmd":"end","error":"no such request"}', b'{"ok":false,"error":"x"}',
+             b'{"ok":false,"cmd":"live"}', b'{"ok":true,"cmd":"x"}', b'{"ok":true}', b'{"ok":1}', b'{"ok":true,"ok":true}',
+             b'{"ok":true,"cmd":"trust","ok_24h":-1}', b'{"ok":true,"cmd":"trust","ok_24h":1e300}',
+             b'{"ok":true,"cmd":"trust","ok_24h":1,"refused_24h":1,"refused":[7]}',
+             b'{"ok":true,"cmd":"trust","ok_24h":1,"refused_24h":1,"refused":{}}',
+             b'{"ok":true,"cmd":"live","total":1,"live":[{"id":7}]}', b'{"ok":true,"cmd":"live","total":"1"}', b"", b"[]"],
     "token_answer": [b"\x00\xc8Date: Thu, 26 Nov 2026 13:00:00 GMT\r\nRetry-After: 77\r\nretry-after: 99999\ndate: never"],
     "head_write": [bytes([how]) + b"\xff".join((b"GET", b"/x", b"h.test", b"a", b"b", b"x-forwarded-for", b"c\r\nd: e"))
                    for how in (1, 5, 9, 13, 33, 37, 65, 69)] +

@@ -561,6 +561,8 @@ static void usage_adds_up(void **state)
                  "3600/:6,30 3660/:2,10 ");
     assert_usage(f, USAGE_BY_MINUTE, (struct usage_filter){.until = 3660}, "3600/:6,30 ");
     assert_usage(f, USAGE_BY_HOUR, (struct usage_filter){0}, "3600/:8,40 ");
+    assert_usage(f, USAGE_BY_PAIR, (struct usage_filter){0}, "3600/ca:6,30 3660/ca:2,10 ");
+    assert_usage(f, USAGE_BY_PAIR, (struct usage_filter){.since = 3660}, "3660/ca:2,10 ");
     assert_ok(f, usage_prune(f->s, 3660, &f->msg));
     assert_usage(f, USAGE_BY_ALL, (struct usage_filter){0}, "0/:2,10 ");
     enum usage_by by;

@@ -254,6 +254,36 @@ static void one_daemon_for_a_store(void **state)
     store_unlock_daemon(b);
 }
 
+/* Whoever has the database to itself locks bytes of it, and none of the files beside. */
+static void a_store_that_somebody_has_alone_says_by_whom(void **state)
+{
+    struct fix *f = *state;
+    store_close(f->s);
+    f->s = NULL;
+    assert_int_equal(store_locked_by(f->path), 0);
+    assert_int_equal(shell(f, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE"), SQLITE_OK);
+    int pid = store_locked_by(f->path);
+    if (access("/proc/locks", R_OK) == 0 && pid != 0) /* it may be hidden */
+        assert_int_equal(pid, getpid());
+    assert_err(f, ERR_BUSY, store_open(f->path, STORE_READ_ONLY, &f->s, &f->msg));
+    assert_int_equal(shell(f, "COMMIT"), SQLITE_OK);
+}
+
+static void what_is_read_together_is_of_one_moment(void **state)
+{
+    struct fix *f = *state;
+    int64_t before = 0, during = 0, after = 0;
+    assert_ok(f, store_read_begin(f->s, &f->msg));
+    assert_ok(f, store_generation(f->s, &before, &f->msg));
+    assert_int_equal(shell(f, "INSERT INTO pool (name) VALUES ('p')"), SQLITE_OK);
+    assert_ok(f, store_generation(f->s, &during, &f->msg));
+    assert_err(f, ERR_INVALID, store_read_begin(f->s, &f->msg));
+    store_read_end(f->s);
+    assert_ok(f, store_generation(f->s, &after, &f->msg));
+    assert_int_equal(before, during);
+    assert_int_equal(before + 1, after);
+}
+
 static void a_locked_store_says_by_whom(void **state)
 {
     struct fix *f = *state;
@@ -389,6 +419,8 @@ int main(void)
         T(a_step_is_one_transaction_after_a_backup),
         T(one_daemon_for_a_store),
         T(a_locked_store_says_by_whom),
+        T(a_store_that_somebody_has_alone_says_by_whom),
+        T(what_is_read_together_is_of_one_moment),
         T(a_backup_comes_back),
         T(a_read_only_connection_writes_nothing),
         T(another_file_at_the_path_is_followed),

@@ -202,6 +202,7 @@ class Live(FeedCase):
         self.cloud.fail("429", account=email(1), host=VERTEX)
         self.cloud.fail("stall", account=email(2), host=VERTEX)
         self.begin(GENERATE)
+        self.assertTrue(until(lambda: [r for r in self.console.ask("live")["live"] if len(r["attempts"]) == 2]))
         row = self.live(1, "send")[0]
         self.assertEqual(row["attempts"], [{"account": "acct-1", "status": 429, "reason": None},
                                            {"account": "acct-2", "status": 0, "reason": None}])

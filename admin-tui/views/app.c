@@ -147,6 +147,8 @@ static void go_by(struct app *a, int by)
 void app_run_words(struct app *a, unsigned flags, const char *what, const char *const *words,
                    int count, struct slice input)
 {
+    if (a->reviewed)
+        job_reviewed(a->jobs, a->reviewed);
     enum err e = job_run(a->jobs, words, count, input, what);
     if (e != ERR_OK) {
         app_say(a, STYLE_FAIL, "ERROR  %s",
@@ -175,6 +177,8 @@ void app_change(struct app *a, app_change_cb change, void *arg, void (*free_arg)
                 const char *what)
 {
     enum err e = job_change(a->jobs, change, arg, free_arg, what);
+    if (e != ERR_OK && free_arg)
+        free_arg(arg);
     if (e != ERR_OK)
         app_say(a, STYLE_FAIL, "ERROR  %s",
                 e == ERR_BUSY ? "something else is being done; try again" : err_str(e));

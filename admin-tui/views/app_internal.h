@@ -22,6 +22,7 @@ struct modal {
     struct sbuf text, pasted;
     char title[96], word[STAGE_NAME], search[FILTER_TEXT_MAX];
     bool is_secret, is_searching; /* page: '/' is being typed into entry */
+    int64_t generation;           /* of the settings when it was opened */
     int top;                      /* first line shown */
     app_line_cb take_line;
     app_form_cb take_form;
@@ -44,12 +45,13 @@ struct app {
     int interval_ms;
     bool is_paused, is_over, is_dirty;
     bool looks_once; /* paused, but the next answer is shown */
-    bool is_plain; /* no keys, no result line: it is printed */
+    bool is_plain;   /* no keys, no result line: it is printed */
     uint64_t refresh_due_ms;
     char said[512];
     uint8_t said_style;
     unsigned job_flags;
     bool applies_stage; /* the job that runs is the stage's */
+    int64_t reviewed;   /* while an answer of y is carried out: the generation that was looked at */
     int body_y, body_height;
 };
 

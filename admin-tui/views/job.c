@@ -34,6 +34,7 @@ struct job_box {
     void (*free_arg)(void *arg);
     int code;
     struct capture out, talk;
+    int64_t reviewed;
 };
 
 enum err job_box_create(const char *config, struct job_box **ret)
@@ -63,6 +64,7 @@ static void clear_job(struct job_box *b)
     b->argc = 0;
     sbuf_finish_wipe(&b->input);
     b->change = NULL;
+    b->reviewed = 0;
 }
 
 void job_forget(struct job_box *b)
@@ -137,6 +139,7 @@ static int run(struct job_box *b)
     const struct slice input = sbuf_slice(&b->input);
     cli_init(&c);
     c.input = &input;
+    c.reviewed = b->reviewed;
     c.out = capture_open(&b->out);
     c.talk = capture_open(&b->talk);
     int code = EX_TEMPFAIL;
@@ -206,6 +209,12 @@ static bool ends_by_itself(const char *const *words, int count)
         if (strcmp(words[i], "--follow") == 0 || strcmp(words[i], "-f") == 0)
             return false;
     return true;
+}
+
+void job_reviewed(struct job_box *b, int64_t generation)
+{
+    if (!b->is_running)
+        b->reviewed = generation;
 }
 
 enum err job_run(struct job_box *b, const char *const *argv, int count, struct slice input,

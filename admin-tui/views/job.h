@@ -20,6 +20,9 @@ bool job_is_running(const struct job_box *b);
  * (--follow). */
 enum err job_run(struct job_box *b, const char *const *argv, int count, struct slice input,
                  const char *what) NODISCARD;
+/** The next job_run is of what a person reviewed at GENERATION of the settings: it changes nothing
+ * when somebody else changed them since. */
+void job_reviewed(struct job_box *b, int64_t generation);
 /** Runs CHANGE as one audited transaction; WHAT is the audit sentence too. ARG is freed by FREE_ARG
  * (may be NULL) on that thread, and stays the caller's on an error here. */
 enum err job_change(struct job_box *b, cli_change_cb change, void *arg, void (*free_arg)(void *arg),

@@ -30,6 +30,7 @@ static struct modal *begin(struct app *a, enum modal_kind kind, const char *titl
     struct modal *m = &a->modal;
     m->kind = kind;
     m->state = state;
+    m->generation = app_board(a)->generation;
     snprintf(m->title, sizeof m->title, "%s", title);
     sbuf_init(&m->text, 1u << 22);
     sbuf_init(&m->pasted, PASTE_MAX + 1);
@@ -275,8 +276,10 @@ static void confirm(struct app *a)
 {
     app_yes_cb yes = a->modal.yes;
     void *state = a->modal.state;
+    a->reviewed = a->modal.generation;
     modal_close(a);
     yes(state);
+    a->reviewed = 0;
 }
 
 static int lines_of(const struct modal *m)

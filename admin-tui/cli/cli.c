@@ -196,8 +196,8 @@ static enum err on_last_change(void *arg, const struct event_row *e)
 {
     struct errmsg *msg = arg;
     err_set(msg, ERR_AGAIN, "%.*s did \"%.*s\" meanwhile; nothing was changed, look again",
-            (int)(e->who.n < 96 ? e->who.n : 96), e->who.p, (int)(e->what.n < 200 ? e->what.n : 200),
-            e->what.p);
+            (int)(e->who.n < 96 ? e->who.n : 96), e->who.p,
+            (int)(e->what.n < 200 ? e->what.n : 200), e->what.p);
     return ERR_OK;
 }
 

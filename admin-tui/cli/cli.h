@@ -24,7 +24,7 @@ struct cli {
     int64_t now_s;
     int64_t reviewed; /* generation that the person saw; cli_change refuses when it is another by
                          now. 0: no matter */
-    char who[96];                    /* "mia (uid 1001)", for the audit */
+    char who[96];     /* "mia (uid 1001)", for the audit */
     int (*dashboard)(struct cli *c); /* the full screen; NULL: there is none here */
     struct conf *conf;               /* after cli_conf */
     struct store *store;             /* after cli_reads, cli_writes */

@@ -336,7 +336,8 @@ static void what_was_reviewed_is_changed_or_nothing_is(void **state)
     assert_int_equal(desk_run(&d, "client add a --service gemini"), 0);
     d.reviewed = generation_of(&d);
     assert_int_equal(desk_run(&d, "client set a rpm=5"), 0);
-    assert_failed(&d, desk_run(&d, "client set a rpm=7"), EX_DATAERR); /* reviewed before that one */
+    assert_failed(&d, desk_run(&d, "client set a rpm=7"),
+                  EX_DATAERR); /* reviewed before that one */
     assert_non_null(strstr(d.talk, "did \"client a: rpm=5\" meanwhile; nothing was changed"));
     assert_int_equal(desk_run(&d, "client show a --json"), 0);
     assert_non_null(strstr(d.out, "\"rpm\": 5"));

@@ -228,14 +228,25 @@ static void ask_add(struct accounts *v)
     const struct board *b = app_board(v->app);
     const char *pool = v->pool < b->pool_count ? b->pools[v->pool].name : "gemini";
     const struct entry_field fields[] = {
-        [ADD_FILE] = {"key file", "", "the JSON that Google gave; empty: paste it in the next step",
-                      44, ENTRY_TEXT_MAX - 1, false},
-        [ADD_NAME] = {"name", "", "empty: what stands before the @ of its email", 44},
-        [ADD_POOL] = {"pool", pool, "whose requests it gets", 44},
-        [ADD_WEIGHT] = {"weight", "1", "its share is its weight by the sum of the pool's", 12},
-        [ADD_MODELS] = {"models", "",
-                        "patterns with commas, gemini-*; empty: every one of its kind", 44},
-        [ADD_PROJECT] = {"project", "", "empty: the key file's", 44}};
+        [ADD_FILE] = {.label = "key file",
+                      .hint = "the JSON that Google gave; empty: paste it in the next step",
+                      .width = 44,
+                      .most = ENTRY_TEXT_MAX - 1},
+        [ADD_NAME] = {.label = "name",
+                      .hint = "empty: what stands before the @ of its email",
+                      .width = 44},
+        [ADD_POOL] = {.label = "pool",
+                      .value = pool,
+                      .hint = "whose requests it gets",
+                      .width = 44},
+        [ADD_WEIGHT] = {.label = "weight",
+                        .value = "1",
+                        .hint = "its share is its weight by the sum of the pool's",
+                        .width = 12},
+        [ADD_MODELS] = {.label = "models",
+                        .hint = "patterns with commas, gemini-*; empty: every one of its kind",
+                        .width = 44},
+        [ADD_PROJECT] = {.label = "project", .hint = "empty: the key file's", .width = 44}};
     app_ask_form(v->app, "add an account", fields, 6, take_add, v);
 }
 

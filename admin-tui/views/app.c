@@ -19,6 +19,7 @@
 #define PLAIN_WIDTH 100
 #define PLAIN_HEIGHT 200
 #define ONCE_WAIT_MS 600u
+#define PASTE_LOST_MS 1000u /* nothing for so long: the end of a paste will not come any more */
 
 const struct board *app_board(const struct app *a)
 {
@@ -194,6 +195,35 @@ static struct slice first_line(struct slice text)
     return slice_sub(text, 0, slice_find(text, '\n', 0));
 }
 
+/* A question that is open stays: who is typing into it means it, and not what comes up. */
+static void show_page(struct app *a, const char *title, struct slice text, bool is_secret)
+{
+    struct late_page *late = &a->late;
+    if (!modal_is_open(a)) {
+        app_page(a, title, text, is_secret);
+        return;
+    }
+    sbuf_init(&late->text, text.n + 1);
+    if (!sbuf_reserve(&late->text, text.n)) {
+        app_say(a, STYLE_FAIL, "ERROR  %s", err_str(ERR_NOMEM));
+        return;
+    }
+    sbuf_add_slice(&late->text, text);
+    snprintf(late->title, sizeof late->title, "%s", title);
+    late->is_secret = is_secret;
+    late->is_waiting = true;
+}
+
+static void show_late(struct app *a)
+{
+    struct late_page *late = &a->late;
+    if (!late->is_waiting || modal_is_open(a))
+        return;
+    late->is_waiting = false;
+    app_page(a, late->title, sbuf_slice(&late->text), late->is_secret);
+    sbuf_finish_wipe(&late->text);
+}
+
 /* What it said about itself stands above what it printed. */
 static void show_result(struct app *a, const struct job_result *r)
 {
@@ -211,7 +241,7 @@ static void show_result(struct app *a, const struct job_result *r)
     sbuf_add_slice(&text, r->talk);
     sbuf_adds(&text, r->talk.n ? "\n" : "");
     sbuf_add_slice(&text, r->out);
-    app_page(a, r->what, sbuf_slice(&text), is_secret);
+    show_page(a, r->what, sbuf_slice(&text), is_secret);
     sbuf_finish_wipe(&text);
 }
 
@@ -232,7 +262,7 @@ static void say_done(struct app *a, const struct job_result *r)
 static void take_result(struct app *a)
 {
     struct job_result r;
-    if (!job_result(a->jobs, &r))
+    if (a->late.is_waiting || !job_result(a->jobs, &r))
         return;
     if (a->applies_stage && r.code == 0)
         stage_drop(&a->stage);
@@ -520,6 +550,29 @@ static void resize(struct app *a)
     a->is_dirty = true;
 }
 
+/* What is pasted is text, and no key. It goes to the field that was open when it began, and nowhere
+ * when there was none, or when that one is through with it. */
+static bool key_pasted(struct app *a, int key)
+{
+    uint64_t now = clock_mono_ms(), quiet = now - a->paste_ms;
+    if (!a->is_pasting && key != TERM_PASTE_BEGIN)
+        return key == TERM_PASTE_END;
+    if (key == TERM_PASTE_BEGIN) {
+        a->is_pasting = true;
+        a->paste_number = a->modal_number;
+    } else if (key == TERM_ESC) { /* its own are as little keys as the rest */
+        key = quiet >= PASTE_LOST_MS ? TERM_PASTE_END : TERM_OTHER;
+    }
+    a->paste_ms = now;
+    if (key == TERM_PASTE_END)
+        a->is_pasting = false;
+    if (modal_takes_text(a) && a->modal_number == a->paste_number)
+        modal_key(a, key);
+    else if (key == TERM_PASTE_END && !modal_is_open(a))
+        app_say(a, STYLE_PLAIN, "what was pasted was left out: there is no field for it");
+    return true;
+}
+
 static void take_key(struct app *a, int key)
 {
     a->is_dirty = true;
@@ -527,6 +580,8 @@ static void take_key(struct app *a, int key)
         a->is_over = true;
     else if (key == TERM_RESIZE)
         resize(a);
+    else if (key_pasted(a, key))
+        return;
     else if (modal_is_open(a))
         modal_key(a, key);
     else {
@@ -567,7 +622,7 @@ static void wait_for_something(struct app *a)
     short feed_events = 0;
     struct pollfd fds[4] = {{.fd = term_input_fd(), .events = POLLIN},
                             {.fd = term_signal_fd(), .events = POLLIN},
-                            {.fd = job_fd(a->jobs), .events = POLLIN},
+                            {.fd = a->late.is_waiting ? -1 : job_fd(a->jobs), .events = POLLIN},
                             {.fd = feed_fd(a->feed, &feed_events)}};
     fds[3].events = feed_events;
     (void)poll(fds, ARRAY_LEN(fds), wait_ms(a));
@@ -580,12 +635,27 @@ static void take_signals(struct app *a)
             a->is_over = true;
 }
 
+static void take_keys(struct app *a)
+{
+    for (int key = term_key(); key != TERM_NONE && !a->is_over; key = term_key())
+        take_key(a, key);
+}
+
+/* The keys that came before it could be read do not count. Those that closed it and opened another
+ * leave that one unseen. */
+static void show_question(struct app *a)
+{
+    unsigned number = a->modal_number;
+    take_keys(a);
+    if (a->modal_number == number)
+        modal_seen(a);
+}
+
 static void turn(struct app *a)
 {
     wait_for_something(a);
     take_signals(a);
-    for (int key = term_key(); key != TERM_NONE && !a->is_over; key = term_key())
-        take_key(a, key);
+    take_keys(a);
     if (feed_run(a->feed) && (!a->is_paused || a->looks_once)) {
         a->looks_once = false;
         bool ok = false;
@@ -595,10 +665,13 @@ static void turn(struct app *a)
         update_view(a);
     }
     take_result(a);
+    show_late(a);
     if (!a->is_paused && clock_mono_ms() >= a->refresh_due_ms)
         refresh(a);
     if (a->is_dirty && !a->is_over)
         draw(a);
+    if (modal_is_open(a) && !a->modal.is_seen && !a->is_over)
+        show_question(a);
 }
 
 /* ---- begin and end ---- */
@@ -607,6 +680,7 @@ static void app_finish(struct app *a)
 {
     job_box_destroy(a->jobs);
     modal_close(a);
+    sbuf_finish_wipe(&a->late.text);
     for (int i = 0; i < VIEWS_MAX && views[i]; i++)
         if (a->states[i])
             views[i]->destroy(a->states[i]);

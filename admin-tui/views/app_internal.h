@@ -22,6 +22,7 @@ struct modal {
     struct sbuf text, pasted;
     char title[96], word[STAGE_NAME], search[FILTER_TEXT_MAX];
     bool is_secret, is_searching; /* page: '/' is being typed into entry */
+    bool is_seen;                 /* it stood on the screen before the keys that come now */
     int64_t generation;           /* of the settings when it was opened */
     int top;                      /* first line shown */
     app_line_cb take_line;
@@ -29,6 +30,13 @@ struct modal {
     app_yes_cb yes;
     app_whole_cb is_whole;
     void *state;
+};
+
+/* What an ended job printed, while a question stands in its place. */
+struct late_page {
+    struct sbuf text;
+    char title[96];
+    bool is_secret, is_waiting;
 };
 
 struct app {
@@ -39,6 +47,11 @@ struct app {
     struct stage stage;
     struct canvas canvas;
     struct modal modal;
+    unsigned modal_number; /* of the one that is open; goes up with each */
+    struct late_page late;
+    bool is_pasting;
+    unsigned paste_number; /* the modal that the paste goes to */
+    uint64_t paste_ms;     /* when the last key of it came */
     void *states[VIEWS_MAX];
     int view; /* index into views */
     int64_t now_s;
@@ -62,6 +75,10 @@ void chrome_draw(struct app *a);
 bool modal_is_open(const struct app *a);
 /** KEY goes to it. */
 void modal_key(struct app *a, int key);
+/** Does it take text, so that a paste has a place to go to? */
+bool modal_takes_text(const struct app *a);
+/** It is on the screen, and the keys from before that are gone: from now on it can be answered. */
+void modal_seen(struct app *a);
 void modal_show(struct app *a);
 void modal_resize(struct app *a);
 void modal_close(struct app *a);

@@ -21,7 +21,27 @@ void modal_close(struct app *a)
     sbuf_finish_wipe(&m->text);
     sbuf_finish_wipe(&m->pasted);
     *m = (struct modal){.kind = MODAL_NONE};
+    a->modal_number++;
     a->is_dirty = true;
+}
+
+bool modal_takes_text(const struct app *a)
+{
+    return a->modal.entry || a->modal.kind == MODAL_PASTE;
+}
+
+void modal_seen(struct app *a)
+{
+    a->modal.is_seen = true;
+}
+
+/* Who typed before it was there did not mean it: a question would be answered, a placeholder gone
+ * before anybody read it. */
+static bool is_too_early(const struct modal *m, int key)
+{
+    bool can_hurt = m->kind == MODAL_CONFIRM || m->kind == MODAL_TYPED ||
+                    (m->kind == MODAL_PAGE && m->is_secret);
+    return can_hurt && !m->is_seen && (key != TERM_ESC || m->kind == MODAL_PAGE);
 }
 
 static struct modal *begin(struct app *a, enum modal_kind kind, const char *title, void *state)
@@ -247,11 +267,11 @@ static void take_entry(struct app *a)
 {
     struct modal *m = &a->modal;
     struct errmsg problem = {0};
-    struct modal was = *m;
+    unsigned number = a->modal_number;
     struct slice text = entry_text(m->entry, 0);
     bool is_taken = m->kind == MODAL_FORM ? m->take_form(m->state, m->entry, &problem)
                                           : m->take_line(m->state, text, &problem);
-    bool is_same = a->modal.entry == was.entry;
+    bool is_same = a->modal_number == number;
     if (is_taken && is_same)
         modal_close(a);
     else if (!is_taken && is_same)
@@ -404,6 +424,8 @@ void modal_key(struct app *a, int key)
 {
     struct modal *m = &a->modal;
     a->is_dirty = true;
+    if (is_too_early(m, key))
+        return;
     switch (m->kind) {
     case MODAL_LINE:
     case MODAL_FORM:

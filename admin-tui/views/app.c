@@ -185,7 +185,6 @@ void app_change(struct app *a, app_change_cb change, void *arg, void (*free_arg)
                 e == ERR_BUSY ? "something else is being done; try again" : err_str(e));
     else
         a->job_flags = 0;
-    a->applies_stage = false;
     a->is_dirty = true;
 }
 
@@ -265,7 +264,7 @@ static void take_result(struct app *a)
     if (a->late.is_waiting || !job_result(a->jobs, &r))
         return;
     if (a->applies_stage && r.code == 0)
-        stage_drop(&a->stage);
+        stage_applied(&a->stage, &a->applied);
     a->applies_stage = false;
     say_done(a, &r);
     job_forget(a->jobs);
@@ -288,7 +287,10 @@ static void apply_stage(void *state)
     stage_sentence(copy, what, sizeof what);
     bool was_busy = job_is_running(a->jobs);
     app_change(a, stage_apply, copy, stage_free, what);
-    a->applies_stage = !was_busy && job_is_running(a->jobs);
+    if (was_busy || !job_is_running(a->jobs))
+        return; /* what runs may be the stage's own, of before */
+    a->applies_stage = true;
+    a->applied = a->stage;
 }
 
 static void review_stage(struct app *a)
@@ -330,6 +332,7 @@ void app_undo(struct app *a, int64_t event)
     static struct undoing u;
     char when[16];
     (void)board_refresh(a->source, view_of(a)->board_needs | BOARD_EVENTS);
+    update_view(a); /* its rows were those of the board before */
     const struct board *b = app_board(a);
     const struct board_event *found = NULL;
     for (int i = 0; i < b->event_count && !found; i++) {
@@ -352,7 +355,6 @@ void app_undo(struct app *a, int64_t event)
     snprintf(u.event, sizeof u.event, "%lld", (long long)found->id);
     app_confirm(a, "undo this?", sbuf_z(&text), undo_now, &u);
     sbuf_finish(&text);
-    update_view(a);
 }
 
 /* ---- keys ---- */

@@ -63,8 +63,9 @@ struct app {
     char said[512];
     uint8_t said_style;
     unsigned job_flags;
-    bool applies_stage; /* the job that runs is the stage's */
-    int64_t reviewed;   /* while an answer of y is carried out: the generation that was looked at */
+    bool applies_stage;   /* the job that runs is the stage's, */
+    struct stage applied; /* as it was when that began */
+    int64_t reviewed; /* while an answer of y is carried out: the generation that was looked at */
     int body_y, body_height;
 };
 

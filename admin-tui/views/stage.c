@@ -114,6 +114,20 @@ void stage_drop(struct stage *s)
     s->count = 0;
 }
 
+void stage_applied(struct stage *s, const struct stage *applied)
+{
+    for (int i = s->count - 1; i >= 0; i--) {
+        struct stage_edit *e = &s->edits[i];
+        const struct stage_edit *live = find(applied, e->pool, e->account);
+        if (!live)
+            continue;
+        e->from = live->to;
+        e->from_state = live->to_state;
+        if (e->to == e->from && e->to_state == e->from_state) /* both as they were typed */
+            take_back(s, e);
+    }
+}
+
 /* ---- shares ---- */
 
 static double counts(const struct board *b, const struct board_member *m,

@@ -34,6 +34,8 @@ bool stage_set_weight(struct stage *s, const struct board *b, const struct board
 bool stage_set_state(struct stage *s, const struct board *b, const struct board_account *a,
                      enum account_state to);
 void stage_drop(struct stage *s);
+/** APPLIED, a copy of an earlier moment, is live: what was staged since then stays. */
+void stage_applied(struct stage *s, const struct stage *applied);
 /** Expected share (0..1) of each of the COUNT members of pool P, as it is (STAGED NULL) or after
  * the edits. */
 void share_expected(const struct board *b, const struct board_pool *p, const struct stage *staged,

@@ -145,6 +145,30 @@ static void the_review_says_what_it_does(void **state)
     sbuf_finish(&b);
 }
 
+static void what_was_staged_meanwhile_stays(void **state)
+{
+    struct stage s = {.count = 0};
+    (void)state;
+    assert_true(stage_set_weight(&s, &board, &members[0], 7));
+    assert_true(stage_set_weight(&s, &board, &members[1], 4));
+    assert_true(stage_set_state(&s, &board, &accounts[2], ACCOUNT_DRAIN));
+    const struct stage applied = s;
+    assert_true(stage_set_weight(&s, &board, &members[1], 6));
+    assert_true(stage_set_state(&s, &board, &accounts[0], ACCOUNT_OFF));
+    stage_applied(&s, &applied);
+    members[0].weight = 7;
+    members[1].weight = 4;
+    assert_int_equal(s.count, 2);
+    assert_false(stage_has_weight(&s, &board, &members[0]));
+    assert_false(stage_has_state(&s, &accounts[2]));
+    assert_share(stage_weight(&s, &board, &members[1]), 6);
+    assert_int_equal(stage_state(&s, &accounts[0]), ACCOUNT_OFF);
+    assert_true(stage_set_weight(&s, &board, &members[1], 4)); /* back to what is live */
+    assert_int_equal(s.count, 1);
+    stage_applied(&s, &s);
+    assert_int_equal(s.count, 0);
+}
+
 static void there_is_an_end(void **state)
 {
     struct stage *s = mem_calloc(1, sizeof *s);
@@ -170,6 +194,7 @@ int main(void)
         cmocka_unit_test_setup(three_sigma, set_up),
         cmocka_unit_test_setup(the_last_one_is_not_taken_unseen, set_up),
         cmocka_unit_test_setup(the_review_says_what_it_does, set_up),
+        cmocka_unit_test_setup(what_was_staged_meanwhile_stays, set_up),
         cmocka_unit_test_setup(there_is_an_end, set_up)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

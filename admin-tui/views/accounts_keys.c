@@ -164,6 +164,11 @@ static void add_now(void *state)
     sbuf_finish_wipe(&v->pasted);
 }
 
+static void forget_pasted(void *state)
+{
+    sbuf_finish_wipe(&((struct accounts *)state)->pasted);
+}
+
 static void review_add(struct accounts *v)
 {
     char text[3 * ENTRY_TEXT_MAX];
@@ -177,6 +182,7 @@ static void review_add(struct accounts *v)
         *v->add[ADD_WEIGHT] ? v->add[ADD_WEIGHT] : "1",
         *v->add[ADD_MODELS] ? v->add[ADD_MODELS] : "every one of its kind");
     app_confirm(v->app, "add this account?", text, add_now, v);
+    app_if_refused(v->app, forget_pasted, v);
 }
 
 static bool is_whole(void *state, struct slice so_far)
@@ -184,7 +190,7 @@ static bool is_whole(void *state, struct slice so_far)
     cJSON *json = NULL;
     (void)state;
     bool is_whole = json_object_parse(so_far, so_far.n, &json, NULL) == ERR_OK;
-    cJSON_Delete(json);
+    json_object_destroy(json); /* wiped: it is a key */
     return is_whole;
 }
 

@@ -67,6 +67,9 @@ void app_confirm(struct app *a, const char *title, const char *text, app_yes_cb 
 /** The same where a slip would hurt: WORD must be typed. */
 void app_confirm_typed(struct app *a, const char *title, const char *text, const char *word,
                        app_yes_cb yes, void *state);
+/** When the question that was just opened is closed without a yes, in whatever way: GONE(STATE),
+ * which is that question's. */
+void app_if_refused(struct app *a, void (*gone)(void *state), void *state);
 /** Text to read, with scrolling. IS_SECRET: wiped when it is closed. */
 void app_page(struct app *a, const char *title, struct slice text, bool is_secret);
 /** What is pasted or typed goes to TAKE without being shown, up to Ctrl-D or until it is whole;

@@ -28,6 +28,7 @@ struct modal {
     app_line_cb take_line;
     app_form_cb take_form;
     app_yes_cb yes;
+    void (*gone)(void *state); /* instead of it; may be NULL */
     app_whole_cb is_whole;
     void *state;
 };

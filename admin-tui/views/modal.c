@@ -20,6 +20,8 @@ void modal_close(struct app *a)
     entry_close(m->entry);
     sbuf_finish_wipe(&m->text);
     sbuf_finish_wipe(&m->pasted);
+    if (m->gone)
+        m->gone(m->state);
     *m = (struct modal){.kind = MODAL_NONE};
     a->modal_number++;
     a->is_dirty = true;
@@ -169,6 +171,14 @@ void app_confirm(struct app *a, const char *title, const char *text, app_yes_cb 
     (void)open_text(a, m);
 }
 
+void app_if_refused(struct app *a, void (*gone)(void *state), void *state)
+{
+    if (modal_is_open(a))
+        a->modal.gone = gone;
+    else
+        gone(state); /* it could not be opened */
+}
+
 void app_confirm_typed(struct app *a, const char *title, const char *text, const char *word,
                        app_yes_cb yes, void *state)
 {
@@ -297,6 +307,7 @@ static void confirm(struct app *a)
     app_yes_cb yes = a->modal.yes;
     void *state = a->modal.state;
     a->reviewed = a->modal.generation;
+    a->modal.gone = NULL;
     modal_close(a);
     yes(state);
     a->reviewed = 0;

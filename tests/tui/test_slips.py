@@ -1,4 +1,5 @@
 """Keys that come too early, pastes, and what ends beside an open question: nothing is applied that nobody saw."""
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -116,6 +117,36 @@ class Slips(unittest.TestCase):
             terminal.wait_for("/ali")
             terminal.settle(0.5)
             self.assertTrue(terminal.screen.find("/ali"))
+
+    def test_a_pasted_key_is_nowhere_once_it_was_given_up(self):
+        secret = "MARK" + "kq7Zt2" * 6 + "END"
+        with self.open("accounts") as terminal:
+            terminal.send("a")
+            terminal.wait_for("add an account")
+            for _ in range(6):
+                terminal.send("\r")
+            terminal.wait_for("paste the key file")
+            terminal.settle()
+            terminal.paste('{"type": "service_account", "private_key": "%s"}' % secret)
+            terminal.wait_for("add this account?")
+            self.assertGreater(self.count_in_memory(terminal, secret), 0)
+            terminal.settle()
+            terminal.send("n")
+            terminal.wait_gone("add this account?")
+            self.assertEqual(self.count_in_memory(terminal, secret), 0)
+
+    @staticmethod
+    def count_in_memory(terminal, text):
+        pid, found = terminal.process.pid, 0
+        with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+            for line in maps:
+                begin, end = (int(at, 16) for at in line.split()[0].split("-"))
+                if line.split()[1][:2] != "rw" or end - begin > 1 << 28:
+                    continue
+                with contextlib.suppress(OSError, OverflowError):
+                    memory.seek(begin)
+                    found += memory.read(end - begin).count(text.encode())
+        return found
 
 
 if __name__ == "__main__":

@@ -210,18 +210,35 @@ static int find_in_memory(const unsigned char *twin, size_t n)
     return found;
 }
 
+#define SECRET_BYTES 64
+#define END_BYTES 24 /* what is looked for: free() writes over the start of a block */
+
+static void make_secret(char secret[SECRET_BYTES], unsigned char twin[END_BYTES], char first)
+{
+    memset(secret, 'k', SECRET_BYTES);
+    for (size_t i = 0; i < END_BYTES; i++) {
+        twin[i] = (unsigned char)~(first + (int)i * 7 % 26);
+        secret[SECRET_BYTES - END_BYTES + i] = (char)~twin[i];
+    }
+}
+
+static void what_was_freed_is_found(void **state)
+{
+    unsigned char twin[END_BYTES];
+    char *secret = malloc(SECRET_BYTES);
+    make_secret(secret, twin, 'a');
+    assert_int_equal(find_in_memory(twin, sizeof twin), 1);
+    free(secret);
+    assert_int_equal(find_in_memory(twin, sizeof twin), 1);
+}
+
 static void a_secret_on_input_does_not_stay(void **state)
 {
     struct rig *r = *state;
-    static const unsigned char twin[] = {
-        (unsigned char)~'s', (unsigned char)~'k', (unsigned char)~'-', (unsigned char)~'Q',
-        (unsigned char)~'7', (unsigned char)~'v', (unsigned char)~'x', (unsigned char)~'2',
-        (unsigned char)~'M', (unsigned char)~'n', (unsigned char)~'0', (unsigned char)~'p',
-        (unsigned char)~'R', (unsigned char)~'4', (unsigned char)~'t', (unsigned char)~'Z'};
-    char secret[sizeof twin];
-    for (size_t i = 0; i < sizeof twin; i++)
-        secret[i] = (char)~twin[i];
-    assert_true(find_in_memory(twin, sizeof twin) >= 1); /* it can be found */
+    unsigned char twin[END_BYTES];
+    char secret[SECRET_BYTES];
+    make_secret(secret, twin, 'A');
+    assert_int_equal(find_in_memory(twin, sizeof twin), 1);
     assert_int_equal(RUN(r, slice_make(secret, sizeof secret), "account", "add", "--kind",
                          "api-key", "--host", "api.anthropic.com", "--name", "c1", "-"),
                      ERR_OK);
@@ -233,6 +250,20 @@ static void a_secret_on_input_does_not_stay(void **state)
     assert_int_equal(find_in_memory(twin, sizeof twin), 0);
     assert_int_equal(desk_run(&r->d, "account list"), 0);
     assert_non_null(strstr(r->d.out, "c1"));
+}
+
+static void a_new_placeholder_is_forgotten_with_its_job(void **state)
+{
+    struct rig *r = *state;
+    unsigned char twin[END_BYTES];
+    assert_int_equal(RUN(r, NOTHING, "client", "add", "mia", "--service", "gemini"), ERR_OK);
+    struct job_result got = await(r);
+    assert_true(got.code == 0 && slice_find(got.out, '\n', 0) > 7 + END_BYTES);
+    for (size_t i = 0; i < END_BYTES; i++)
+        twin[i] = (unsigned char)~(unsigned char)got.out.p[7 + i]; /* behind "gemini-" */
+    assert_true(find_in_memory(twin, sizeof twin) >= 1);
+    job_forget(r->b);
+    assert_int_equal(find_in_memory(twin, sizeof twin), 0);
 }
 
 static void input_too_large_is_refused(void **state)
@@ -281,7 +312,9 @@ int main(void)
         T(a_box_that_goes_waits_for_its_job),
         T(a_change_is_one_audited_transaction),
         T(a_job_waits_while_another_has_the_store),
+        cmocka_unit_test(what_was_freed_is_found),
         T(a_secret_on_input_does_not_stay),
+        T(a_new_placeholder_is_forgotten_with_its_job),
         T(input_too_large_is_refused),
         T(no_memory_is_no_job),
     };

@@ -10,6 +10,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 struct rig {
     struct desk d;
@@ -176,7 +178,32 @@ static void a_job_waits_while_another_has_the_store(void **state)
 
 /* ---- secrets ---- */
 
-/* Where in our writable memory the N bytes lie that are TWIN with each bit turned. */
+/* memchr finds the few places where it is worth looking: memory is nearly all zeros. */
+static int count_twins(const unsigned char *p, size_t size, const unsigned char *twin, size_t n)
+{
+    int found = 0;
+    const unsigned char *end = p + size, *at = p;
+    while ((size_t)(end - at) >= n &&
+           (at = memchr(at, (unsigned char)~twin[0], (size_t)(end - at)))) {
+        size_t k = 0;
+        while (k < n && at + k < end && (at[k] ^ twin[k]) == 0xff)
+            k++;
+        found += k == n;
+        at++;
+    }
+    return found;
+}
+
+/* Pages that were never touched are left out: a sanitizer sets aside very many. */
+static bool is_touched(uint64_t from, size_t size)
+{
+    unsigned char pages[257] = {0};
+    if (mincore((void *)(uintptr_t)(from & ~4095ULL), size + (from & 4095), pages) != 0)
+        return true;
+    return memchr(pages, 1, sizeof pages) != NULL;
+}
+
+/* How often our writable memory holds the N bytes that are TWIN with each bit turned. */
 static int find_in_memory(const unsigned char *twin, size_t n)
 {
     static unsigned char piece[1 << 20];
@@ -194,13 +221,10 @@ static int find_in_memory(const unsigned char *twin, size_t n)
             size_t want = to - from < sizeof piece ? (size_t)(to - from) : sizeof piece;
             bool is_piece = from <= (uint64_t)(uintptr_t)piece + sizeof piece &&
                             from + want >= (uint64_t)(uintptr_t)piece;
-            ssize_t got = is_piece ? 0 : pread(mem, piece, want, (off_t)from);
-            for (ssize_t i = 0; i + (ssize_t)n <= got; i++) {
-                size_t k = 0;
-                while (k < n && piece[i + (ssize_t)k] == (unsigned char)~twin[k])
-                    k++;
-                found += k == n;
-            }
+            long got = is_piece || !is_touched(from, want) /* not through a sanitizer's pread */
+                           ? 0
+                           : syscall(SYS_pread64, mem, piece, want, (off_t)from);
+            found += got > 0 ? count_twins(piece, (size_t)got, twin, n) : 0;
             from += want > n && to - from > want ? want - n : want;
         }
     }

@@ -46,7 +46,7 @@ int part_find(const struct part *p, const char *name);
 /* Sums by two keys: pool and account, or client alone. */
 struct sum {
     int64_t a, b; /* A is never 0 */
-    int64_t requests, errors, limited, tokens_in, tokens_out;
+    int64_t requests, errors, limited, recent, tokens_in, tokens_out;
 };
 struct sums {
     struct sum *v; /* SIZE slots, open addressing */
@@ -62,16 +62,25 @@ struct usage_minute {
 
 struct usage_sums {
     struct usage_minute minutes[USAGE_MINUTES]; /* by their number modulo USAGE_MINUTES */
-    int64_t window_s;                           /* of all of them; 0: never summed */
-    struct sums day;                            /* by client, from midnight to UNTIL */
+    struct sums day;                            /* by client, from day_start to UNTIL, */
+    char day_from[192];                         /* and of that minute up to this client, "" none */
     int64_t day_start, until;
-    int64_t piece_s; /* how much of the day is summed at once */
-    uint64_t due_us; /* not before */
-    uint64_t look;   /* of the store, when it was summed last */
+
+    bool is_under_way;          /* a pass over the minutes */
+    int64_t pass_s, pass;       /* when it began, and that minute */
+    int64_t at;                 /* the minute that it walks */
+    char from[192];             /* the client at which it goes on there, "" the first */
+    struct usage_minute walked; /* what it found in AT */
+    uint64_t due_us;            /* no piece before */
+    uint64_t look;              /* of the store, when it began */
+
+    struct sums members, clients; /* what is shown: of WINDOW_S seconds; of today */
+    int64_t window_s;             /* 0: nothing yet */
+    bool has_day;
 };
 
 bool usage_is_due(const struct usage_sums *u, uint64_t look, int64_t now_s);
-/** Sums what is new. The accounts, pools and clients of B must have been read. */
+/** Sums a piece of what is new. The accounts, pools and clients of B must have been read. */
 enum err usage_sum(struct usage_sums *u, struct store *s, const struct board *b, uint64_t look,
                    struct errmsg *msg) NODISCARD;
 /** Writes the sums into members and clients. */

@@ -422,7 +422,7 @@ static enum err take_refusal(const struct parse *p, const cJSON *o, struct feed_
     enum err e = member(p, o, "error", &v);
     if (e != ERR_OK)
         return e;
-    if (!cJSON_IsString(v) || !*v->valuestring)
+    if (!v || !cJSON_IsString(v) || !*v->valuestring)
         return bad(p, "error", "is no sentence");
     snprintf(a->error, sizeof a->error, "%s", v->valuestring);
     return ERR_OK;

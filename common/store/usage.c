@@ -39,12 +39,13 @@ enum err usage_add(struct store *s, const struct usage *u, struct errmsg *msg)
              v_int(u->ms)));
 }
 
-#define USAGE_SQL(minute, client, account, model, tail)                                            \
-    "SELECT " minute ", " client ", " account ", " model ", "                                      \
+#define USAGE_SUMS                                                                                 \
     "coalesce(sum(requests), 0) n, coalesce(sum(errors), 0), coalesce(sum(limited), 0), "          \
     "coalesce(sum(bytes_up), 0), coalesce(sum(bytes_down), 0), coalesce(sum(tokens_in), 0), "      \
     "coalesce(sum(tokens_out), 0), coalesce(sum(tokens_cache_read), 0), "                          \
-    "coalesce(sum(tokens_cache_write), 0), coalesce(sum(ms), 0) FROM usage "                       \
+    "coalesce(sum(tokens_cache_write), 0), coalesce(sum(ms), 0) FROM usage "
+#define USAGE_SQL(minute, client, account, model, tail)                                            \
+    "SELECT " minute ", " client ", " account ", " model ", " USAGE_SUMS                           \
     "WHERE minute >= ?1 - ?1 % 60 AND (?2 = 0 OR minute < ?2) AND (?3 = '' OR client = ?3) "       \
     "AND (?4 = '' OR account = ?4) AND (?5 = '' OR model = ?5) " tail
 
@@ -58,9 +59,6 @@ static const char *const usage_sql[] = {
     [USAGE_BY_MINUTE] = USAGE_SQL("minute", "''", "''", "''", "GROUP BY 1 ORDER BY 1"),
     [USAGE_BY_HOUR] =
         USAGE_SQL("minute - minute % 3600", "''", "''", "''", "GROUP BY 1 ORDER BY 1"),
-    [USAGE_BY_PAIR] =
-        USAGE_SQL("minute", "client", "account", "''",
-                  "GROUP BY minute, client, account ORDER BY minute, client, account"),
 };
 
 struct walk {
@@ -94,11 +92,22 @@ enum err usage_list(struct store *s, enum usage_by by, const struct usage_filter
                     void *arg, struct errmsg *msg)
 {
     if ((unsigned)by >= ARRAY_LEN(usage_sql))
-        return db_set(s, msg, ERR_INVALID, "usage is summed by one of seven");
+        return db_set(s, msg, ERR_INVALID, "usage is summed by one of six");
     struct walk w = {cb, arg};
     return db_each(s, usage_row, &w, msg, usage_sql[by],
                    VALS(v_int(f->since), v_int(f->until), v_text(f->client), v_text(f->account),
                         v_text(f->model)));
+}
+
+enum err usage_minute(struct store *s, int64_t minute, struct slice from_client, usage_cb cb,
+                      void *arg, struct errmsg *msg)
+{
+    struct walk w = {cb, arg};
+    return db_each(s, usage_row, &w, msg,
+                   "SELECT minute, client, account, '', " USAGE_SUMS
+                   "WHERE minute = ?1 AND client >= ?2 GROUP BY client, account "
+                   "ORDER BY client, account",
+                   VALS(v_int(minute), v_text(from_client)));
 }
 
 enum err usage_prune(struct store *s, int64_t before, struct errmsg *msg)

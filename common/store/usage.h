@@ -21,8 +21,7 @@ enum usage_by {
     USAGE_BY_ACCOUNT,
     USAGE_BY_MODEL,
     USAGE_BY_MINUTE,
-    USAGE_BY_HOUR,
-    USAGE_BY_PAIR /* minute, client and account, in the order of these: as the rows lie */
+    USAGE_BY_HOUR
 };
 
 /* Empty slices and 0 do not filter. Since is included, until is not; Unix s. */
@@ -34,9 +33,13 @@ struct usage_filter {
 /** Adds to the bucket. For the writer. */
 enum err usage_add(struct store *s, const struct usage *u, struct errmsg *msg) NODISCARD;
 /** Sums by BY, most requests first (times in order). Fields that are not grouped by are "" or 0;
- * USAGE_BY_ALL gives exactly one row, USAGE_BY_PAIR one for each minute. */
+ * USAGE_BY_ALL gives exactly one row. */
 enum err usage_list(struct store *s, enum usage_by by, const struct usage_filter *f, usage_cb cb,
                     void *arg, struct errmsg *msg) NODISCARD;
+/** Sums of one MINUTE by client and account, in the order of these, from the client FROM_CLIENT (""
+ * the first) on: a walk that its callback ends (with ERR_AGAIN, say) can be taken up there. */
+enum err usage_minute(struct store *s, int64_t minute, struct slice from_client, usage_cb cb,
+                      void *arg, struct errmsg *msg) NODISCARD;
 /** Deletes what is older than BEFORE (Unix s). */
 enum err usage_prune(struct store *s, int64_t before, struct errmsg *msg) NODISCARD;
 

@@ -28,9 +28,9 @@ KEYS = {
 
 
 class Terminal:
-    def __init__(self, argv, width, height, env=None, cwd=None, limit_s=120):
+    def __init__(self, argv, width, height, env=None, cwd=None, limit_s=120, as_user=None):
         """env is added to a small environment of its own: what the caller's says about terminals does not count.
-        After limit_s everything fails that still waits."""
+        After limit_s everything fails that still waits.  as_user: (uid, gid) that it gets."""
         term = (env or {}).get("TERM", "xterm-256color") or ""  # None: it has none
         locale = (env or {}).get("LC_ALL", "C.UTF-8")
         self.screen = Screen(width, height, wraps_late=not term.startswith("ansi"), utf8="UTF-8" in locale)
@@ -48,7 +48,8 @@ class Terminal:
             self.process = subprocess.Popen(
                 argv, stdin=slave, stdout=slave, stderr=slave, cwd=cwd, start_new_session=True,
                 env={name: value for name, value in kept.items() if value is not None},
-                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+                **({"user": as_user[0], "group": as_user[1], "extra_groups": []} if as_user else {}))
         except BaseException:
             os.close(self.master)
             raise

@@ -189,7 +189,10 @@ class Fixed:
     # ---- programs ----
 
     def environment(self):
-        return {**harness.preload(), "CREDSWAP_SHIM": self.shim, "CREDSWAP_SHIM_HOST": "prod-eu-1",
+        preload = harness.preload()
+        if self.as_user:
+            preload["LD_PRELOAD"] = re.sub(r"\S*/fault_shim.so", self.path("fault_shim.so"), preload["LD_PRELOAD"])
+        return {**preload, "CREDSWAP_SHIM": self.shim, "CREDSWAP_SHIM_HOST": "prod-eu-1",
                 "CREDSWAP_SHIM_USER": "mia"}
 
     def command(self, *words):
@@ -203,10 +206,11 @@ class Fixed:
             raise AssertionError(f"credswap {' '.join(words)}: exit {done.returncode}, expected {status}: {done.stderr}")
         return done.stdout if status == 0 else done.stderr
 
-    def open(self, width, height, screen=None, *options, **env):
+    def open(self, width, height, screen=None, *options, limit_s=120, **env):
         """The dashboard on a terminal."""
         words = ["dashboard", *([screen] if screen else []), *options]
-        terminal = Terminal(self.command(*words), width, height, {**self.environment(), **env}, cwd=self.dir, as_user=self.as_user)
+        terminal = Terminal(self.command(*words), width, height, {**self.environment(), **env}, cwd=self.dir,
+                            as_user=self.as_user, limit_s=limit_s)
         self.terminals.append(terminal)
         return terminal
 
@@ -214,6 +218,7 @@ class Fixed:
         """What is typed at random must not write where only root may: a copy of the program, run as nobody."""
         self.program = self.path("credswap")
         shutil.copy2(harness.CONSOLE, self.program)
+        shutil.copy2(os.path.join(harness.BUILD, "tests/fault_shim.so"), self.dir)
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             self.as_user = (nobody.pw_uid, nobody.pw_gid)

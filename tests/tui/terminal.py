@@ -37,8 +37,10 @@ class Terminal:
         self.bytes_received = 0
         self.log = b""
         self.returncode = None
+        self.is_blind = False  # what comes is kept in `log`, and no screen made of it
         self.deadline = time.monotonic() + limit_s
         self.master, slave = os.openpty()
+        self.name = os.ttyname(slave)
         os.set_blocking(self.master, False)
         self.set_size(width, height)
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
@@ -119,8 +121,17 @@ class Terminal:
             return False
         self.bytes_received += len(data)
         self.log = (self.log + data)[-KEPT:]
-        self.screen.feed(data)
+        if not self.is_blind:
+            self.screen.feed(data)
         return True
+
+    def unread(self):
+        """How many bytes the program has not read yet."""
+        slave = os.open(self.name, os.O_RDWR | os.O_NOCTTY)
+        try:
+            return struct.unpack("i", fcntl.ioctl(slave, termios.FIONREAD, bytes(4)))[0]
+        finally:
+            os.close(slave)
 
     def check_limit(self, doing):
         if time.monotonic() > self.deadline:

@@ -74,9 +74,9 @@ static bool is_seen(const struct accounts *v, const struct board_member *m)
     return m->figures.is_known && v->answers > 0;
 }
 
-static void put_part(struct table_cell *ret, double part)
+static void put_part(const struct accounts *v, struct table_cell *ret, double part)
 {
-    snprintf(ret->text, sizeof ret->text, "%.1f%%", 100 * part);
+    snprintf(ret->text, sizeof ret->text, "%.*f%%", app_is_small(v->app) ? 0 : 1, 100 * part);
     ret->value = part;
     ret->has_value = true;
 }
@@ -133,9 +133,9 @@ static void cell_member(const struct accounts *v, const struct board_member *m, 
     if (column == COL_WEIGHT)
         cell_weight(v, m, ret);
     else if (column == COL_EXPECT)
-        put_part(ret, v->expected[row]);
+        put_part(v, ret, v->expected[row]);
     else if (column == COL_NEW && app_stage(v->app)->count)
-        put_part(ret, v->after[row]);
+        put_part(v, ret, v->after[row]);
     else if (column == COL_NEW)
         snprintf(ret->text, sizeof ret->text, "--");
     else if (column == COL_LIMITED)
@@ -151,7 +151,7 @@ static void cell_member(const struct accounts *v, const struct board_member *m, 
     } else if (!is_seen(v, m))
         snprintf(ret->text, sizeof ret->text, "--");
     else if (column == COL_ACTUAL)
-        put_part(ret, (double)f->requests / (double)v->answers);
+        put_part(v, ret, (double)f->requests / (double)v->answers);
     else if (column == COL_DIFF)
         cell_diff(v, m, row, ret);
     bool is_figure = column >= COL_ACTUAL && column <= COL_ERRORS;

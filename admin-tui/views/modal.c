@@ -163,11 +163,44 @@ static struct dialog *open_text(struct app *a, struct modal *m)
     return m->dialog;
 }
 
+/* As many bytes of LINE as fit into a line, up to a space when there is one not far before; never
+ * half a character. */
+static size_t part_of(struct slice line, size_t most)
+{
+    size_t n = line.n < most ? line.n : most;
+    while (n < line.n && n > 1 && ((unsigned char)line.p[n] & 0xc0) == 0x80)
+        n--;
+    for (size_t at = n; n < line.n && at > n / 2; at--)
+        if (line.p[at - 1] == ' ')
+            return at;
+    return n;
+}
+
+/* Lines that are wider than the window go on in the next one: what is handed out or reviewed must
+ * be whole. */
+static void add_folded(struct modal *m, struct slice text, int width)
+{
+    struct slice line;
+    size_t most = width > 10 ? (size_t)width : 10;
+    if (!sbuf_reserve(&m->text, text.n + text.n / 4 + 8)) /* no copy stays where it grew */
+        return;
+    while (slice_next(&text, '\n', &line)) {
+        if (line.n == 0 && !text.p)
+            break;
+        do {
+            size_t n = part_of(line, most);
+            sbuf_add_slice(&m->text, slice_sub(line, 0, n));
+            sbuf_addc(&m->text, '\n');
+            line = slice_sub(line, n, line.n);
+        } while (line.n);
+    }
+}
+
 void app_confirm(struct app *a, const char *title, const char *text, app_yes_cb yes, void *state)
 {
     struct modal *m = begin(a, MODAL_CONFIRM, title, state);
     m->yes = yes;
-    sbuf_adds(&m->text, text);
+    add_folded(m, slice_of(text), a->canvas.width - 2);
     (void)open_text(a, m);
 }
 
@@ -186,41 +219,13 @@ void app_confirm_typed(struct app *a, const char *title, const char *text, const
     char prompt[STAGE_NAME + 16];
     m->yes = yes;
     snprintf(m->word, sizeof m->word, "%s", word);
-    sbuf_adds(&m->text, text);
+    add_folded(m, slice_of(text), a->canvas.width - 2);
     snprintf(prompt, sizeof prompt, "type %s: ", word);
     if (!open_text(a, m))
         return;
     m->entry = entry_open_line(a->canvas.height - 2, prompt, "");
     if (!m->entry)
         give_up(a);
-}
-
-/* As many bytes of LINE as fit into a line; never half a character. */
-static size_t part_of(struct slice line, size_t most)
-{
-    size_t n = line.n < most ? line.n : most;
-    while (n < line.n && n > 1 && ((unsigned char)line.p[n] & 0xc0) == 0x80)
-        n--;
-    return n;
-}
-
-/* Lines that are wider than the window go on in the next one: what is handed out must be whole. */
-static void add_folded(struct modal *m, struct slice text, int width)
-{
-    struct slice line;
-    size_t most = width > 10 ? (size_t)width : 10;
-    if (!sbuf_reserve(&m->text, text.n + text.n / 4 + 8)) /* no copy stays where it grew */
-        return;
-    while (slice_next(&text, '\n', &line)) {
-        if (line.n == 0 && !text.p)
-            break;
-        do {
-            size_t n = part_of(line, most);
-            sbuf_add_slice(&m->text, slice_sub(line, 0, n));
-            sbuf_addc(&m->text, '\n');
-            line = slice_sub(line, n, line.n);
-        } while (line.n);
-    }
 }
 
 void app_page(struct app *a, const char *title, struct slice text, bool is_secret)

@@ -335,7 +335,7 @@ static void draw_hits(const struct tokens *v, struct canvas *c, int y, int x)
                    SLICE("served from memory --  db --  mint --"));
         return;
     }
-    canvas_putf(c, y, x, c->width - x, style, "from memory %.2f%%  db %.2f%%  mints %s, failed %s",
+    canvas_putf(c, y, x, c->width - x, style, "memory %.2f%%  db %.2f%%  mints %s, failed %s",
                 100 * (double)f->tokens_memory / sum, 100 * (double)f->tokens_store / sum,
                 f->mints ? show_count(f->mints, mints) : "0",
                 f->mint_failures ? show_count(f->mint_failures, failed) : "0");

@@ -1,9 +1,13 @@
-/* Preloaded into the daemon by tests of faults: moves its wall clock, and lets writes to its store
- * fail, both while it runs. CREDSWAP_SHIM names a file of two 64-bit numbers, mapped and shared:
- * nanoseconds to add to CLOCK_REALTIME, and the errno of every write to a file of the store (0:
- * none). */
+/* Preloaded into the programs by tests: moves their wall clock, and lets writes to their store
+ * fail, both while they run. CREDSWAP_SHIM names a file of three 64-bit numbers, mapped and shared:
+ * nanoseconds to add to CLOCK_REALTIME, the errno of every write to a file of the store (0: none),
+ * and where CLOCK_REALTIME stands still (nanoseconds, 0: it goes on). A file of two is one whose
+ * third is 0. CREDSWAP_SHIM_HOST and CREDSWAP_SHIM_USER are what the machine and the user are
+ * called. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,7 +30,7 @@ __attribute__((constructor)) static void map_control(void)
     int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (fd < 0)
         return;
-    void *p = mmap(NULL, 2 * sizeof *control, PROT_READ, MAP_SHARED, fd, 0);
+    void *p = mmap(NULL, 3 * sizeof *control, PROT_READ, MAP_SHARED, fd, 0);
     close(fd);
     if (p != MAP_FAILED)
         control = p;
@@ -38,6 +43,7 @@ OURS int clock_gettime(clockid_t id, struct timespec *t)
     int r = (int)syscall(SYS_clock_gettime, id, t);
     if (r == 0 && control && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) {
         int64_t ns = (int64_t)t->tv_sec * SECOND + t->tv_nsec + control[0];
+        ns = control[2] ? control[2] : ns;
         t->tv_sec = (time_t)(ns / SECOND);
         t->tv_nsec = (long)(ns % SECOND);
     }
@@ -60,6 +66,32 @@ OURS int gettimeofday(struct timeval *restrict tv, void *restrict zone)
     clock_gettime(CLOCK_REALTIME, &t);
     tv->tv_sec = t.tv_sec;
     tv->tv_usec = t.tv_nsec / 1000;
+    return 0;
+}
+
+/* ---- names ---- */
+
+OURS int gethostname(char *buf, size_t size)
+{
+    const char *name = getenv("CREDSWAP_SHIM_HOST");
+    struct utsname u;
+    if (uname(&u) != 0)
+        return -1;
+    snprintf(buf, size, "%s", name ? name : u.nodename);
+    return 0;
+}
+
+OURS int getpwuid_r(uid_t uid, struct passwd *pw, char *space, size_t size, struct passwd **ret)
+{
+    static char none[] = "";
+    char *name = getenv("CREDSWAP_SHIM_USER");
+    if (!name) {
+        int (*real)(uid_t, struct passwd *, char *, size_t, struct passwd **);
+        *(void **)&real = dlsym(RTLD_NEXT, "getpwuid_r");
+        return real(uid, pw, space, size, ret);
+    }
+    *pw = (struct passwd){name, none, uid, uid, none, none, none};
+    *ret = pw;
     return 0;
 }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Runs the tests on terminals: run.py [--build DIR] [--list] [--fail-fast] [NAME ...]
+"""Runs the tests on terminals: run.py [--build DIR] [--full] [--rewrite] [--list] [--fail-fast] [NAME ...]
 
-NAME selects tests whose full name (file.Class.test) contains it.  One line for each test; the last line is
-"N passed, N failed".
+NAME selects tests whose full name (file.Class.test) contains it.  --full: the storms at their full size.  --rewrite:
+the golden screens are written anew.  One line for each test; the last line is "N passed, N failed".
 """
 import argparse
 import importlib.util
@@ -28,12 +28,18 @@ def end_to_end():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", help="folder of the programs (default: build/debug)")
+    parser.add_argument("--full", action="store_true", help="everything at its full size")
+    parser.add_argument("--rewrite", action="store_true", help="write tests/tui/screens anew")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--fail-fast", action="store_true")
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
     if args.build:
         os.environ["CREDSWAP_BUILD"] = os.path.abspath(args.build)
+    if args.full:
+        os.environ["CREDSWAP_FULL"] = "1"
+    if args.rewrite:
+        os.environ["CREDSWAP_REWRITE"] = "1"
     sys.path[:0] = [HERE, os.path.join(ROOT, "tests/e2e"), os.path.join(ROOT, "tests/fakes")]
     how = end_to_end()
     loader = unittest.TestLoader()

@@ -28,17 +28,19 @@ KEYS = {
 
 
 class Terminal:
-    def __init__(self, argv, width, height, env=None, cwd=None, limit_s=120):
+    def __init__(self, argv, width, height, env=None, cwd=None, limit_s=120, as_user=None):
         """env is added to a small environment of its own: what the caller's says about terminals does not count.
-        After limit_s everything fails that still waits."""
+        After limit_s everything fails that still waits.  as_user: (uid, gid) that it gets."""
         term = (env or {}).get("TERM", "xterm-256color") or ""  # None: it has none
         locale = (env or {}).get("LC_ALL", "C.UTF-8")
         self.screen = Screen(width, height, wraps_late=not term.startswith("ansi"), utf8="UTF-8" in locale)
         self.bytes_received = 0
         self.log = b""
         self.returncode = None
+        self.is_blind = False  # what comes is kept in `log`, and no screen made of it
         self.deadline = time.monotonic() + limit_s
         self.master, slave = os.openpty()
+        self.name = os.ttyname(slave)
         os.set_blocking(self.master, False)
         self.set_size(width, height)
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
@@ -48,7 +50,8 @@ class Terminal:
             self.process = subprocess.Popen(
                 argv, stdin=slave, stdout=slave, stderr=slave, cwd=cwd, start_new_session=True,
                 env={name: value for name, value in kept.items() if value is not None},
-                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+                **({"user": as_user[0], "group": as_user[1], "extra_groups": []} if as_user else {}))
         except BaseException:
             os.close(self.master)
             raise
@@ -118,8 +121,17 @@ class Terminal:
             return False
         self.bytes_received += len(data)
         self.log = (self.log + data)[-KEPT:]
-        self.screen.feed(data)
+        if not self.is_blind:
+            self.screen.feed(data)
         return True
+
+    def unread(self):
+        """How many bytes the program has not read yet."""
+        slave = os.open(self.name, os.O_RDWR | os.O_NOCTTY)
+        try:
+            return struct.unpack("i", fcntl.ioctl(slave, termios.FIONREAD, bytes(4)))[0]
+        finally:
+            os.close(slave)
 
     def check_limit(self, doing):
         if time.monotonic() > self.deadline:

@@ -125,7 +125,7 @@ static int draw_notices(struct app *a, int y)
     const struct board *b = app_board(a);
     const struct feed_figures *f = feed_figures(a->feed);
     struct canvas *c = &a->canvas;
-    char when[16], age[16];
+    char when[16], age[16], next[16];
     int n = 0;
     if (*b->problem) {
         canvas_putf(c, y + n++, 0, c->width, STYLE_FAIL, "!! %s", b->problem);
@@ -145,7 +145,7 @@ static int draw_notices(struct app *a, int y)
                     "!! figures are from %s, %s old.   next try in %s   r tries now",
                     show_time(f->at_ms / 1000, a->now_s, when),
                     show_span(a->now_s - f->at_ms / 1000, age),
-                    show_span(feed_next_try_s(a->feed), when));
+                    show_span(feed_next_try_s(a->feed), next));
     else
         canvas_putf(c, y + n++, 0, c->width, STYLE_WARN, "!! %s", feed_problem(a->feed));
     if (!app_is_small(a))

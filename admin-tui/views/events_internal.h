@@ -26,7 +26,7 @@ unsigned events_kind_of(const struct board_event *e);
 /** What is known of it in lines: who, when, what differs, who undid it. "!" begins a warning. */
 void events_describe(const struct board *b, const struct board_event *e, struct sbuf *out);
 /** Its table of what differs: a line for each thing, and for each of its columns. */
-void events_changes(const struct board *b, const struct board_event *e, struct sbuf *out);
+void events_changes(const struct board_event *e, struct sbuf *out);
 /** A line of JSON. */
 void events_json(const struct board_event *e, struct sbuf *out);
 void events_update(struct events *v);

@@ -50,35 +50,13 @@ static const cJSON *find_row(const cJSON *rows, const cJSON *like)
     return NULL;
 }
 
-/* Names of what a row points to; its number when that is gone. */
-static const char *account_name(const struct board *b, int64_t id, char buf[32])
-{
-    for (int i = 0; i < b->account_count; i++)
-        if (b->accounts[i].id == id)
-            return b->accounts[i].name;
-    snprintf(buf, 32, "account %lld", (long long)id);
-    return buf;
-}
-
-static const char *pool_name(const struct board *b, int64_t id, char buf[32])
-{
-    for (int i = 0; i < b->pool_count; i++)
-        if (b->pools[i].id == id)
-            return b->pools[i].name;
-    snprintf(buf, 32, "pool %lld", (long long)id);
-    return buf;
-}
-
 /* What TABLE's ROW is to people: "account sa-1", "sa-1 in pool gemini". */
-static void say_thing(const struct board *b, const char *table, const cJSON *row, struct sbuf *out)
+static void say_thing(const char *table, const cJSON *row, struct sbuf *out)
 {
-    char account[32], pool[32];
     if (strcmp(table, "pool_member") == 0)
-        sbuf_addf(out, "%s in pool %s", account_name(b, member_int(row, "account"), account),
-                  pool_name(b, member_int(row, "pool"), pool));
+        sbuf_addf(out, "%s in pool %s", json_get_z(row, "account"), json_get_z(row, "pool"));
     else if (strcmp(table, "account_model") == 0)
-        sbuf_addf(out, "model %s of %s", json_get_z(row, "model"),
-                  account_name(b, member_int(row, "account"), account));
+        sbuf_addf(out, "model %s of %s", json_get_z(row, "model"), json_get_z(row, "account"));
     else if (strcmp(table, "host_rule") == 0)
         sbuf_addf(out, "rule %s", json_get_z(row, "pattern"));
     else
@@ -99,14 +77,9 @@ static const char *number_text(const char *column, double n, char *buf, size_t s
     return buf;
 }
 
-static const char *value_text(const struct board *b, const char *column, const cJSON *v, char *buf,
-                              size_t size)
+static const char *value_text(const char *column, const cJSON *v, char *buf, size_t size)
 {
-    char name[32];
-    bool is_pool = strcmp(column, "pool") == 0 && cJSON_IsNumber(v);
-    if (is_pool)
-        snprintf(buf, size, "%s", pool_name(b, (int64_t)v->valuedouble, name));
-    else if (cJSON_IsNumber(v))
+    if (cJSON_IsNumber(v))
         number_text(column, v->valuedouble, buf, size);
     else if (cJSON_IsString(v))
         snprintf(buf, size, "%s", *v->valuestring ? v->valuestring : "(empty)");
@@ -131,8 +104,8 @@ static bool is_blank(const cJSON *v)
     return !v || cJSON_IsNull(v) || (cJSON_IsString(v) && !*v->valuestring);
 }
 
-static void say_columns(const struct board *b, const char *table, const cJSON *before,
-                        const cJSON *after, struct sbuf *out)
+static void say_columns(const char *table, const cJSON *before, const cJSON *after,
+                        struct sbuf *out)
 {
     char was[256], is[256];
     const cJSON *at, *all = after ? after : before;
@@ -144,23 +117,22 @@ static void say_columns(const struct board *b, const char *table, const cJSON *b
             (is_blank(old) && is_blank(new)))
             continue;
         sbuf_addf(out, "    %-16s %-*s %s\n", at->string, CELL_WIDTH,
-                  before ? value_text(b, at->string, old, was, sizeof was) : "",
-                  after ? value_text(b, at->string, new, is, sizeof is) : "");
+                  before ? value_text(at->string, old, was, sizeof was) : "",
+                  after ? value_text(at->string, new, is, sizeof is) : "");
     }
 }
 
-static void say_row(const struct board *b, const cJSON *entry, const cJSON *before,
-                    const cJSON *after, struct sbuf *out)
+static void say_row(const cJSON *entry, const cJSON *before, const cJSON *after, struct sbuf *out)
 {
     const char *table = json_get_z(entry, "table");
     if (!cJSON_IsObject(after ? after : before))
         return; /* no row of ours */
     sbuf_adds(out, "  ");
-    say_thing(b, table, after ? after : before, out);
+    say_thing(table, after ? after : before, out);
     if (!before || !after)
         sbuf_adds(out, before ? "   (removed)" : "   (added)");
     sbuf_addc(out, '\n');
-    say_columns(b, table, before, after, out);
+    say_columns(table, before, after, out);
 }
 
 static void say_text(const char *label, const char *text, struct sbuf *out)
@@ -169,18 +141,18 @@ static void say_text(const char *label, const char *text, struct sbuf *out)
         sbuf_addf(out, "  %s  %s\n", label, text);
 }
 
-void events_changes(const struct board *b, const struct board_event *e, struct sbuf *out)
+void events_changes(const struct board_event *e, struct sbuf *out)
 {
     const cJSON *before, *after, *at;
     cJSON *before_root = parse_rows(e->before, &before), *after_root = parse_rows(e->after, &after);
     if (before_root || after_root)
         sbuf_addf(out, "    %-16s %-*s %s\n", "WHAT", CELL_WIDTH, "BEFORE", "AFTER");
     cJSON_ArrayForEach(at, before)
-        say_row(b, at, cJSON_GetObjectItemCaseSensitive(at, "row"), find_row(after, at), out);
+        say_row(at, cJSON_GetObjectItemCaseSensitive(at, "row"), find_row(after, at), out);
     cJSON_ArrayForEach(at, after)
     {
         if (!find_row(before, at))
-            say_row(b, at, NULL, cJSON_GetObjectItemCaseSensitive(at, "row"), out);
+            say_row(at, NULL, cJSON_GetObjectItemCaseSensitive(at, "row"), out);
     }
     if (!before_root)
         say_text("before", e->before, out);
@@ -226,7 +198,7 @@ void events_describe(const struct board *b, const struct board_event *e, struct 
         sbuf_addf(out, "  %lld times, the last then", (long long)e->times);
     sbuf_addf(out, "\n  %s\n", e->what);
     say_undo(b, e, out);
-    events_changes(b, e, out);
+    events_changes(e, out);
 }
 
 /* ---- as JSON ---- */

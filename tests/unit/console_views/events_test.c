@@ -15,12 +15,13 @@
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init"
 static const struct board_event events[] = {
-    EVENT(20, 20, "audit", .who = "mia (uid 1001)", .what = "weight sa-prod-1 50 -> 70",
-          .generation = 214,
-          .before = "[{\"table\":\"pool_member\",\"id\":4,\"row\":{\"id\":4,\"pool\":1,"
-                    "\"account\":7,\"weight\":50.0}}]",
-          .after = "[{\"table\":\"pool_member\",\"id\":4,\"row\":{\"id\":4,\"pool\":1,"
-                   "\"account\":7,\"weight\":70.0}}]"),
+    EVENT(
+        20, 20, "audit", .who = "mia (uid 1001)", .what = "weight sa-prod-1 50 -> 70",
+        .generation = 214,
+        .before = "[{\"table\":\"pool_member\",\"id\":4,\"row\":{\"id\":4,\"pool\":\"gemini-main\","
+                  "\"account\":\"sa-prod-1\",\"weight\":50.0}}]",
+        .after = "[{\"table\":\"pool_member\",\"id\":4,\"row\":{\"id\":4,\"pool\":\"gemini-main\","
+                 "\"account\":\"sa-prod-1\",\"weight\":70.0}}]"),
     EVENT(19, 41, "alarm", .who = "nightly", .what = "daily limit reached, 10.0M tokens"),
     EVENT(18, 268, "alarm", .who = "sa-eu-9", .what = "mint failed: invalid_grant", .times = 3),
     EVENT(17, 600, "audit", .who = "mia (uid 1001)", .what = "undo of 16: sa-dev-2 drain",
@@ -40,7 +41,8 @@ static const struct board_event events[] = {
     EVENT(13, 86400 * 3, "audit", .who = "joe (uid 1002)", .what = "client dave added",
           .generation = 211,
           .after = "[{\"table\":\"client\",\"id\":3,\"row\":{\"id\":3,\"name\":\"dave\","
-                   "\"service\":\"gemini\",\"pool\":1,\"state\":\"on\",\"expires_at\":1795442551,"
+                   "\"service\":\"gemini\",\"pool\":\"gemini-main\",\"state\":\"on\",\"expires_"
+                   "at\":1795442551,"
                    "\"rpm\":60,\"tokens_per_day\":0,\"models\":\"\",\"note\":\"a\\u001b[2Jb\\nc\","
                    "\"visible\":\"gemini-d0\"}}]"),
     EVENT(12, 86400 * 4, "audit", .who = "joe (uid 1002)", .what = "host *.test removed",

@@ -108,9 +108,9 @@ static int restore_from(struct cli *c, const char *file)
                         &msg);
     if (e != ERR_OK)
         return e == ERR_DB ? cli_fail(c, EX_DATAERR, "%s", msg.text) : cli_fail_err(c, e, &msg);
+    cli_say(c, "%s", what);
     if (*aside)
         cli_say(c, "what was there is kept as %s", aside);
-    cli_say(c, "%s", what);
     return 0;
 }
 

@@ -431,6 +431,8 @@ enum entry_result entry_key(struct entry *e, int key)
             return ENTRY_DONE;
         go_to(e, e->at + 1);
         break;
+    case TERM_CTRL('x'):
+        return ENTRY_DONE;
     case TERM_TAB:
     case TERM_DOWN:
         go_to(e, (e->at + 1) % e->count);
@@ -534,8 +536,8 @@ void entry_show(struct entry *e)
         if (c->height - e->rows >= FOOT)
             (void)canvas_put_keys(c, c->height - 1, 0, c->width,
                                   e->at == e->count - 1
-                                      ? SLICE("{Enter} done  {Tab} next field  {Esc} back")
-                                      : SLICE("{Enter} {Tab} next field  {Esc} back"));
+                                      ? SLICE("{Enter} done  {Tab} next  {Esc} back")
+                                      : SLICE("{Enter} {Tab} next  {Ctrl-X} done  {Esc} back"));
     }
     dialog_draw(e->dialog);
     if (e->form)

@@ -29,7 +29,7 @@ void entry_close(struct entry *e);
 
 enum entry_result {
     ENTRY_GOES_ON,
-    ENTRY_DONE, /* Enter in the last field */
+    ENTRY_DONE, /* Enter in the last field, Ctrl-X in any */
     ENTRY_LEFT  /* Esc */
 };
 /** KEY as term_key gives it. Tab and arrows go from field to field, Enter to the next one. Ends of

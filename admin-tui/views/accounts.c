@@ -5,6 +5,7 @@
 #include "views/accounts_internal.h"
 #include "views/list.h"
 
+#include <math.h>
 #include <stdio.h>
 
 enum column {
@@ -118,7 +119,8 @@ static void cell_diff(const struct accounts *v, const struct board_member *m, in
     else if (expected <= 0)
         snprintf(ret->text, sizeof ret->text, "left"); /* of before it was drained */
     else
-        snprintf(ret->text, sizeof ret->text, "%+.1f%s", 100 * (seen - expected),
+        snprintf(ret->text, sizeof ret->text, "%+.*f%s", fabs(seen - expected) < 0.0995 ? 1 : 0,
+                 100 * (seen - expected),
                  share_is_off(expected, m->figures.requests, v->answers) ? "!" : "");
     if (share_is_off(expected, m->figures.requests, v->answers) && expected > 0)
         ret->style = STYLE_WARN;
@@ -474,7 +476,8 @@ const struct view accounts_view = {
     .keys = "{+ -} 1 {] [} 10 {=} set {d} drain {e} enable {x} off {a} add {w} apply {u} undo",
     .short_keys = "{+ - =} {d}rain {e} on {x} off {w} {?} {q}",
     .help = "ACCOUNTS AND WEIGHTS\n"
-            "  + -  weight by 1      ] [  by 10        =  type a weight\n"
+            "  + -  weight by 1      ] [  by 10        =  type a weight or a share:\n"
+            "     5 the weight, 40% its share of the pool, +20% -20% so many points\n"
             "  d  drain (no new requests)  e  enable   x  off\n"
             "       all of these are staged: w reviews, y applies, Esc drops\n"
             "  P  arrows  next pool  o  join or move to a pool   O  leave this pool\n"

@@ -27,8 +27,9 @@ static void describe_cool(const struct board *b, const struct board_account *a, 
         sbuf_addf(out, "! cooling for %s after %s; c ends it\n",
                   show_span(a->cool_until - b->now_s, left), a->cool_reason);
     if (a->model_cools)
-        sbuf_addf(out, "! %d model%s of it cooling\n", a->model_cools,
-                  a->model_cools == 1 ? " is" : "s are");
+        sbuf_addf(out,
+                  "! %d of its models cool%s: others get those requests; 6 says why, c ends it\n",
+                  a->model_cools, a->model_cools == 1 ? "s" : "");
 }
 
 static void describe_token(const struct board *b, const struct board_account *a, struct sbuf *out)
@@ -116,31 +117,68 @@ static void set_state(struct accounts *v, int row, double to)
         app_say(v->app, STYLE_FAIL, "ERROR  %d edits are staged: w applies them", STAGE_MAX);
 }
 
+/* "40%": the weight that makes it its share; "+20%" and "-20%": so many points more or less. */
+static bool take_share(struct accounts *v, struct slice text, struct errmsg *problem)
+{
+    const struct board *b = app_board(v->app);
+    const struct board_member *m = accounts_member(v, table_row(&v->table));
+    char z[QUANTITY_TEXT];
+    double by = 0, to = 0;
+    bool is_more = slice_starts(text, SLICE("+")), is_less = slice_starts(text, SLICE("-"));
+    struct slice number = slice_trim(slice_sub(text, is_more || is_less, text.n - 1));
+    if (v->table.mark_count)
+        return err_set(problem, ERR_INVALID, "a share is of one account: Esc unmarks") == ERR_OK;
+    if (!slice_copy(number, z, sizeof z) || !weight_parse(z, &by))
+        return err_set(problem, ERR_INVALID, "a share is 40%%, or +20%% or -20%% of the pool") ==
+               ERR_OK;
+    double now = v->after[table_row(&v->table)];
+    by /= 100;
+    if (!share_to_weight(app_stage(v->app), b, m,
+                         is_more   ? now + by
+                         : is_less ? now - by
+                                   : by,
+                         &to))
+        return err_set(problem, ERR_INVALID,
+                       "its share is %.1f%% now; it must stay from 0 to below 100%%, and others "
+                       "must serve too",
+                       100 * now) == ERR_OK;
+    stage_to(v, m, to);
+    return true;
+}
+
 static bool take_weight(void *state, struct slice text, struct errmsg *problem)
 {
     struct accounts *v = state;
     char z[QUANTITY_TEXT];
     double to = 0;
+    text = slice_trim(text);
+    if (text.n > 1 && text.p[text.n - 1] == '%') {
+        if (!take_share(v, text, problem))
+            return false;
+        accounts_view_update(v);
+        return true;
+    }
     if (!slice_copy(text, z, sizeof z) || !weight_parse(z, &to))
         return err_set(problem, ERR_INVALID,
-                       "a weight is a number from 0 to 1000000, such as 3 or 0.5") == ERR_OK;
+                       "a weight such as 3 or 0.5, a share such as 40%%, or -20%% of the pool") ==
+               ERR_OK;
     for_rows(v, set_weight, to);
     return true;
 }
 
 static void ask_weight(struct accounts *v)
 {
-    char now[QUANTITY_TEXT], prompt[STAGE_NAME + 32];
+    char prompt[STAGE_NAME + 48];
     int row = table_row(&v->table);
     const struct board_member *m = row >= 0 ? accounts_member(v, row) : NULL;
     if (!m)
         return;
-    weight_print(stage_weight(app_stage(v->app), app_board(v->app), m), now);
     if (v->table.mark_count)
         snprintf(prompt, sizeof prompt, "weight of %d marked: ", v->table.mark_count);
     else
-        snprintf(prompt, sizeof prompt, "weight of %s: ", accounts_account(v, row)->name);
-    app_ask_line(v->app, prompt, now, take_weight, v);
+        snprintf(prompt, sizeof prompt,
+                 "weight of %s (or 40%%, -20%%): ", accounts_account(v, row)->name);
+    app_ask_line(v->app, prompt, "", take_weight, v);
 }
 
 /* ---- adding ---- */
@@ -360,6 +398,13 @@ static void show_all(struct accounts *v)
     app_run(v->app, APP_SHOWS, v->chosen, "account", "show", v->chosen, NULL);
 }
 
+static bool is_cooling(const struct accounts *v)
+{
+    const struct board *b = app_board(v->app);
+    int at = board_account_find(b, v->chosen);
+    return at >= 0 && (b->accounts[at].cool_until > b->now_s || b->accounts[at].model_cools);
+}
+
 static bool key_one(struct accounts *v, int key)
 {
     char text[256];
@@ -374,6 +419,10 @@ static bool key_one(struct accounts *v, int key)
         app_run(v->app, APP_SHOWS, "test", "account", "test", v->chosen, NULL);
         return true;
     case 'c':
+        if (!is_cooling(v)) {
+            app_say(v->app, STYLE_PLAIN, "%.128s does not cool", v->chosen);
+            return true;
+        }
         snprintf(text, sizeof text, "%.128s gets requests again at once\n", v->chosen);
         app_confirm(v->app, "end its cool-down?", text, run_clear, v);
         return true;

@@ -244,6 +244,14 @@ static void show_result(struct app *a, const struct job_result *r)
     sbuf_finish_wipe(&text);
 }
 
+/* The next step stands at a sentence's end: what does not fit is shown whole. */
+static void say_failed(struct app *a, struct slice said)
+{
+    app_say(a, STYLE_FAIL, "ERROR  %.*s", SLICE_FMT(said));
+    if (text_columns(slice_of(a->said), a->canvas.is_utf8) > a->canvas.width && !modal_is_open(a))
+        app_page(a, "it was not done", said, false);
+}
+
 static void say_done(struct app *a, const struct job_result *r)
 {
     char when[16];
@@ -252,7 +260,7 @@ static void say_done(struct app *a, const struct job_result *r)
     if (r->code == 0 && prints)
         show_result(a, r);
     if (r->code != 0)
-        app_say(a, STYLE_FAIL, "ERROR  %.*s", SLICE_FMT(said));
+        say_failed(a, said);
     else if (!prints && !(a->job_flags & APP_QUIET))
         app_say(a, STYLE_GOOD, "OK  %s  %.*s", show_time(clock_wall_s(), clock_wall_s(), when),
                 SLICE_FMT(said.n ? said : slice_of(r->what)));
@@ -404,7 +412,7 @@ static void ask_filter(struct app *a)
 {
     const struct table *t = table_of(a);
     if (t)
-        app_ask_line(a, "/", t->filter.text, take_filter, a);
+        app_ask_line(a, "/", "", take_filter, a); /* as in less: anew */
 }
 
 static bool clear_filter(struct app *a)

@@ -148,7 +148,7 @@ static int draw_notices(struct app *a, int y)
                     show_span(feed_next_try_s(a->feed), wait));
     else
         canvas_putf(c, y + n++, 0, c->width, STYLE_WARN, "!! %s", feed_problem(a->feed));
-    if (!app_is_small(a))
+    if (!app_is_small(a) && !b->is_newer)
         canvas_put(
             c, y + n++, 0, c->width, STYLE_WARN,
             SLICE("!! edits still work: they go to the store and count once the daemon is back"));

@@ -99,7 +99,7 @@ static bool run_own(struct app *a, const struct words *w)
 }
 
 /* It would go on for ever, or change what nobody reviewed. */
-static const char *objection(const struct args *args)
+static const char *objection(const struct app *a, const struct args *args)
 {
     if (!args->command)
         return "say which: a noun and a verb, as on the command line";
@@ -107,6 +107,8 @@ static const char *objection(const struct args *args)
         return "screens 4 and 6 follow; leave --follow away";
     if (args->config)
         return "this console has its configuration; leave --config away";
+    if (args->command == &command_restore && app_is_live(a))
+        return "credswapd runs: stop it first (systemctl stop credswapd); this screen stays";
     return NULL;
 }
 
@@ -132,15 +134,16 @@ bool command_take(void *state, struct slice text, struct errmsg *problem)
                  false);
         return true;
     }
-    const char *why = objection(&args);
+    const char *why = objection(a, &args);
     if (why)
         return err_set(problem, ERR_INVALID, "%s", why) == ERR_OK;
     if (only_looks(args.command)) {
         run(&q);
         return true;
     }
-    char ask[ENTRY_TEXT_MAX + 64];
-    snprintf(ask, sizeof ask, "credswap %s\n", q.line);
+    char ask[ENTRY_TEXT_MAX + 1024];
+    snprintf(ask, sizeof ask, "credswap %s\n\n%.200s\n%.600s", q.line, args.command->summary,
+             args.command->more ? args.command->more : "");
     app_confirm(a, "run this?", ask, run, &q);
     return true;
 }

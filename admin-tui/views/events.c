@@ -4,6 +4,7 @@
 #include "views/list.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum column {
     COL_TIME,
@@ -104,6 +105,16 @@ static struct table_source source(struct events *v)
     return (struct table_source){.arg = v, .count = v->count, .key = key_of, .cell = cell};
 }
 
+/* What came last stands first; an event that is counted came last at its last time. */
+static int by_time(const void *a, const void *b, void *arg)
+{
+    const struct board_event *e = arg;
+    int x = *(const int *)a, y = *(const int *)b;
+    if (e[x].at_ms != e[y].at_ms)
+        return e[x].at_ms > e[y].at_ms ? -1 : 1;
+    return x - y; /* as they come: newest first */
+}
+
 static void collect(struct events *v)
 {
     const struct board *b = app_board(v->app);
@@ -118,6 +129,8 @@ static void collect(struct events *v)
     for (int i = 0; i < b->event_count; i++)
         if (events_kind_of(&b->events[i]) & v->kinds)
             v->rows[v->count++] = i;
+    if (v->count > 1)
+        qsort_r(v->rows, (size_t)v->count, sizeof *v->rows, by_time, (void *)(uintptr_t)b->events);
 }
 
 /* Following is staying at the top, as on the requests' screen. */

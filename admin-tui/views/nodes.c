@@ -1,4 +1,5 @@
 /* Nodes: the proxies on this store, by what each wrote last into its row there. */
+#include "base/clock.h"
 #include "base/mem.h"
 #include "ui/term.h"
 #include "views/app.h"
@@ -24,11 +25,11 @@ enum column {
 };
 
 static const struct table_column wide[COLUMNS] = {
-    [COL_NAME] = {"NODE", 14, 48, 0, false},
+    [COL_NAME] = {"NODE", 12, 48, 0, false},
     [COL_STATE] = {"STATE", 8, 0, 0, false},
-    [COL_VERSION] = {"VERSION", 8, 16, 4, false},
+    [COL_VERSION] = {"VERSION", 7, 16, 4, false},
     [COL_PID] = {"PID", 7, 0, 5, true},
-    [COL_ADDRESS] = {"ADDRESS", 14, 40, 3, false},
+    [COL_ADDRESS] = {"ADDRESS", 17, 40, 3, false},
     [COL_UP] = {"UP", 6, 0, 2, true},
     [COL_SEEN] = {"SEEN", 6, 0, 1, true},
     [COL_GENERATION] = {"SETTINGS", 8, 0, 0, true},
@@ -48,6 +49,7 @@ struct nodes {
     struct app *app;
     struct table table;
     int table_y;
+    char file[ENTRY_TEXT_MAX]; /* of a backup */
 };
 
 /* ---- what is so ---- */
@@ -301,10 +303,69 @@ static void show_one(struct nodes *v, const struct board_node *n)
     sbuf_finish(&b);
 }
 
+static void run_restore(void *state)
+{
+    struct nodes *v = state;
+    app_run(v->app, 0, "restored", "restore", v->file, NULL);
+}
+
+static bool take_file(struct nodes *v, struct slice text, struct errmsg *problem)
+{
+    if (text.n == 0 || *text.p == '-' || !slice_copy(text, v->file, sizeof v->file))
+        return err_set(problem, ERR_INVALID, "the name of a file on this host") == ERR_OK;
+    return true;
+}
+
+/* A new file, which is never written over one that is there: nothing to be asked. */
+static bool take_backup(void *state, struct slice text, struct errmsg *problem)
+{
+    struct nodes *v = state;
+    if (!take_file(v, text, problem))
+        return false;
+    app_run(v->app, 0, "backup written", "backup", v->file, NULL);
+    return true;
+}
+
+static bool take_restore(void *state, struct slice text, struct errmsg *problem)
+{
+    struct nodes *v = state;
+    char ask[ENTRY_TEXT_MAX + 512];
+    if (!take_file(v, text, problem))
+        return false;
+    snprintf(ask, sizeof ask,
+             "from %.1000s\n\n! accounts, clients, weights, rules, events: all are as they were "
+             "then\nit is checked first, and what is there now is kept in a file beside the "
+             "store\n",
+             v->file);
+    app_confirm_typed(v->app, "replace the whole store?", ask, "restore", run_restore, v);
+    return true;
+}
+
+static void ask_backup(struct nodes *v)
+{
+    char at[32], name[64];
+    clock_format_utc(app_board(v->app)->now_s, at, sizeof at);
+    snprintf(name, sizeof name, "credswap-%s.db", at);
+    app_ask_line(v->app, "backup to: ", name, take_backup, v);
+}
+
+static void ask_restore(struct nodes *v)
+{
+    if (app_is_live(v->app))
+        app_say(v->app, STYLE_WARN,
+                "stop credswapd first (systemctl stop credswapd), then R; this screen stays");
+    else
+        app_ask_line(v->app, "restore from: ", "", take_restore, v);
+}
+
 static bool key(void *state, int key)
 {
     struct nodes *v = state;
     int row = table_row(&v->table);
+    if (key == 'b' || key == 'R') {
+        (key == 'b' ? ask_backup : ask_restore)(v);
+        return true;
+    }
     if (row < 0 || key != TERM_ENTER)
         return false;
     const struct board_node *n = &app_board(v->app)->nodes[row];
@@ -351,11 +412,14 @@ const struct view nodes_view = {
     .tab = "Nodes",
     .board_needs = BOARD_ACCOUNTS | BOARD_NODES,
     .feed_needs = FEED_FIGURES,
-    .keys = "{Enter} all it says of itself  {j k} move  {s} sort",
-    .short_keys = "{Enter} all {j k} {?} {q}",
+    .keys = "{Enter} all it says of itself  {b} back the store up  {R} restore",
+    .short_keys = "{Enter} all {b}ackup {R}estore {?} {q}",
     .help = "NODES\n"
             "  the proxies on this store; each writes its row every ten seconds\n"
             "  Enter  all that it says of itself (the one on this host: live)\n"
+            "  b      copies the store into a new file, while all goes on\n"
+            "  R      replaces the store by such a file: stop credswapd first. What was\n"
+            "         there is kept in a file beside it\n"
             "  SILENT    no sign of it for more than 15 s, though it did not stop\n"
             "  SETTINGS  newest: it works with what the store says now\n"
             "            2 OLD: two changes of the settings have not reached it\n"

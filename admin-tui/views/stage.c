@@ -79,15 +79,14 @@ static void take_back(struct stage *s, struct stage_edit *e)
         *e = *next;
 }
 
+/* Whoever types sees what is there now, so that is what the edit changes from. */
 bool stage_set_weight(struct stage *s, const struct board *b, const struct board_member *m,
                       double to)
 {
-    bool is_new = !stage_has_weight(s, b, m);
     struct stage_edit *e = place(s, b, b->pools[m->pool].name, account_of(b, m)->name);
     if (!e)
         return false;
-    if (is_new)
-        e->from = m->weight;
+    e->from = m->weight;
     e->to = to;
     if (e->to == e->from) /* both as the store has them */
         take_back(s, e);
@@ -97,12 +96,10 @@ bool stage_set_weight(struct stage *s, const struct board *b, const struct board
 bool stage_set_state(struct stage *s, const struct board *b, const struct board_account *a,
                      enum account_state to)
 {
-    bool is_new = !stage_has_state(s, a);
     struct stage_edit *e = place(s, b, "", a->name);
     if (!e)
         return false;
-    if (is_new)
-        e->from_state = a->state;
+    e->from_state = a->state;
     e->to_state = to;
     if (e->to_state == e->from_state)
         take_back(s, e);
@@ -150,6 +147,24 @@ void share_expected(const struct board *b, const struct board_pool *p, const str
     }
     for (int i = 0; i < p->count && sum > 0; i++)
         ret[i] /= sum;
+}
+
+bool share_to_weight(const struct stage *s, const struct board *b, const struct board_member *m,
+                     double share, double *ret_weight)
+{
+    const struct board_pool *p = &b->pools[m->pool];
+    double others = 0;
+    for (int i = 0; i < p->count; i++)
+        if (&b->members[p->first + i] != m)
+            others += counts(b, &b->members[p->first + i], s);
+    const struct board_account *a = account_of(b, m);
+    bool serves = stage_state(s, a) == ACCOUNT_UP && a->cool_until <= b->now_s;
+    if (!serves || others <= 0 || share < 0 || share >= 1)
+        return false;
+    double weight = others * share / (1 - share);
+    double step = weight < 1 ? 1000 : 100; /* as people would write it */
+    *ret_weight = round(weight * step) / step;
+    return true;
 }
 
 bool share_is_off(double expected, int64_t of, int64_t n)
@@ -292,20 +307,29 @@ void stage_review(const struct stage *s, const struct board *b, struct sbuf *out
     sbuf_adds(out, "new requests at once; open requests stay where they are\n");
 }
 
+/* A pool is named once for the weights that stand together. */
+static const char *pool_prefix(const struct stage *s, int i, char buf[STAGE_NAME + 24])
+{
+    if (i > 0 && strcmp(s->edits[i - 1].pool, s->edits[i].pool) == 0)
+        return ", ";
+    snprintf(buf, STAGE_NAME + 24, "%spool %.64s: weight of ", i ? "; " : "", s->edits[i].pool);
+    return buf;
+}
+
 void stage_sentence(const struct stage *s, char *buf, size_t size)
 {
     struct sbuf b;
     sbuf_init(&b, 4096);
     for (int i = 0; i < s->count; i++) {
         const struct stage_edit *e = &s->edits[i];
-        char from[QUANTITY_TEXT], to[QUANTITY_TEXT];
+        char from[QUANTITY_TEXT], to[QUANTITY_TEXT], prefix[STAGE_NAME + 24];
         if (b.n + 160 > size && i + 1 < s->count) {
             sbuf_addf(&b, " and %d more", s->count - i);
             break;
         }
         if (*e->pool)
-            sbuf_addf(&b, "%spool %.64s: weight of %.64s %s -> %s", i ? "; " : "", e->pool,
-                      e->account, weight_print(e->from, from), weight_print(e->to, to));
+            sbuf_addf(&b, "%s%.64s %s -> %s", pool_prefix(s, i, prefix), e->account,
+                      weight_print(e->from, from), weight_print(e->to, to));
         else
             sbuf_addf(&b, "%saccount %.64s %s -> %s", i ? "; " : "", e->account,
                       states[e->from_state], states[e->to_state]);

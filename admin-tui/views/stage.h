@@ -40,6 +40,10 @@ void stage_applied(struct stage *s, const struct stage *applied);
  * the edits. */
 void share_expected(const struct board *b, const struct board_pool *p, const struct stage *staged,
                     double *ret);
+/** The weight with which member M would get SHARE (0..1) of its pool while the others keep theirs,
+ * as staged. False: it gets nothing now or nobody else does, or SHARE is not between 0 and 1. */
+bool share_to_weight(const struct stage *s, const struct board *b, const struct board_member *m,
+                     double share, double *ret_weight);
 /** Is what was seen (OF requests of N) further than three sigma from EXPECTED? Never below 20
  * requests. */
 bool share_is_off(double expected, int64_t of, int64_t n);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/server_internal.h"
+#include "store/client.h"
 #include "store/request.h"
 #include "store/usage.h"
 #include "store/writer.h"
@@ -278,6 +279,8 @@ static enum err write_usage(struct store *s, const struct batch *b)
                             .bytes_down = (int64_t)u->down,
                             .ms = (int64_t)u->ms};
         enum err e = usage_add(s, &row, NULL);
+        if (e == ERR_OK && u->client_id)
+            e = client_seen(s, u->client_id, b->at_s, NULL);
         if (e != ERR_OK)
             return e;
     }

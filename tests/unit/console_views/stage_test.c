@@ -93,6 +93,38 @@ static void an_edit_back_is_none(void **state)
     assert_int_equal(s.count, 0);
 }
 
+static void an_edit_after_somebody_elses_starts_from_theirs(void **state)
+{
+    struct stage s = {.count = 0};
+    stage_set_weight(&s, &board, &members[0], 7);
+    stage_set_state(&s, &board, &accounts[1], ACCOUNT_DRAIN);
+    members[0].weight = 6;
+    accounts[1].state = ACCOUNT_OFF;
+    assert_share(s.edits[0].from, 5); /* not seen yet: the review warns */
+    stage_set_weight(&s, &board, &members[0], 8);
+    stage_set_state(&s, &board, &accounts[1], ACCOUNT_UP);
+    assert_share(s.edits[0].from, 6);
+    assert_int_equal(s.edits[1].from_state, ACCOUNT_OFF);
+    stage_set_weight(&s, &board, &members[0], 6);
+    assert_int_equal(s.count, 1);
+}
+
+/* A share of the others' weights, as they are staged. */
+static void a_share_is_a_weight(void **state)
+{
+    struct stage s = {.count = 0};
+    double w = -1;
+    assert_true(share_to_weight(&s, &board, &members[0], 0.75, &w)); /* the others: 3 + 2 */
+    assert_true(w > 14.9 && w < 15.1);
+    assert_true(share_to_weight(&s, &board, &members[0], 0, &w));
+    assert_share(w, 0);
+    assert_false(share_to_weight(&s, &board, &members[0], 1, &w));
+    assert_false(share_to_weight(&s, &board, &members[0], -0.1, &w));
+    stage_set_weight(&s, &board, &members[1], 0);
+    stage_set_weight(&s, &board, &members[2], 0);
+    assert_false(share_to_weight(&s, &board, &members[0], 0.5, &w)); /* nobody else serves */
+}
+
 static void three_sigma(void **state)
 {
     assert_false(share_is_off(0.5, 230, 400));   /* 57.5 %: exactly 3 sigma is not beyond */
@@ -191,6 +223,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(shares_are_of_those_that_can_serve, set_up),
         cmocka_unit_test_setup(an_edit_back_is_none, set_up),
+        cmocka_unit_test_setup(an_edit_after_somebody_elses_starts_from_theirs, set_up),
+        cmocka_unit_test_setup(a_share_is_a_weight, set_up),
         cmocka_unit_test_setup(three_sigma, set_up),
         cmocka_unit_test_setup(the_last_one_is_not_taken_unseen, set_up),
         cmocka_unit_test_setup(the_review_says_what_it_does, set_up),

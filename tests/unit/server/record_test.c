@@ -119,6 +119,22 @@ static void seconds_add_up_within_their_minute(void **state)
     assert_int_equal(shell_int(f, "SELECT count(*) FROM request"), 5);
 }
 
+static void a_client_is_seen_when_it_calls(void **state)
+{
+    struct fix *f = *state;
+    assert_int_equal(shell(f, "INSERT INTO pool (name) VALUES ('p');"
+                              "INSERT INTO client (id, name, service, pool) VALUES "
+                              "(1, 'alice', 'gemini', 'p'), (2, 'bob', 'gemini', 'p')"),
+                     SQLITE_OK);
+    int64_t settings = shell_int(f, "SELECT value FROM generation");
+    add(&alice, &one, "m1", 200);
+    add(NULL, NULL, "", 401);
+    flush();
+    assert_int_equal(shell_int(f, "SELECT last_seen_at FROM client WHERE id=1"), 1700000000);
+    assert_int_equal(shell_int(f, "SELECT last_seen_at FROM client WHERE id=2"), 0);
+    assert_int_equal(shell_int(f, "SELECT value FROM generation"), settings); /* no new snapshot */
+}
+
 static void nothing_to_say_is_not_said(void **state)
 {
     struct fix *f = *state;
@@ -221,6 +237,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         RECORD(figures_gather_by_client_account_and_model),
         RECORD(seconds_add_up_within_their_minute),
+        RECORD(a_client_is_seen_when_it_calls),
         RECORD(nothing_to_say_is_not_said),
         RECORD(of_the_last_requests_failures_go_first),
         RECORD(more_models_than_fit_cost_their_figures_only),

@@ -41,11 +41,13 @@ bool filter_number(struct slice text, double *ret)
     if (text.n == 0 || !slice_copy(text, z, sizeof z))
         return false;
     for (const char *at = z; *at;) {
-        char *end = NULL;
+        char *end = z;
         bool is_number =
             (*at >= '0' && *at <= '9') || ((*at == '-' || *at == '+') && at == z && at[1]);
-        double n = is_number ? strtod(at, &end) : 0;
-        if (!is_number || end == at || strpbrk(at, "xXnNpP"))
+        if (!is_number || strpbrk(at, "xXnNpP"))
+            return false;
+        double n = strtod(at, &end);
+        if (end == at)
             return false;
         double times = unit_of(*end);
         if ((*end == '%' && !end[1]) || times > 0)

@@ -66,7 +66,8 @@ const struct board_account *accounts_account(const struct accounts *v, int row)
 
 static int64_t key_of(void *arg, int row)
 {
-    return accounts_account(arg, row)->id;
+    const struct board_account *a = accounts_account(arg, row);
+    return a ? a->id : 0;
 }
 
 /* What the window says is worth something: it has begun, and somebody counted. */
@@ -181,6 +182,8 @@ static void cell(void *arg, int row, int column, struct table_cell *ret)
     const struct board_account *a = accounts_account(v, row);
     const struct board_member *m = accounts_member(v, row);
     char text[16];
+    if (!a) /* rows are of the board; one that is gone is blank until the table is made anew */
+        return;
     if (column == COL_NAME) {
         snprintf(ret->text, sizeof ret->text, "%s", a->name);
     } else if (column == COL_STATE) {

@@ -68,12 +68,12 @@ static bool whole_of(const cJSON *v, double least, int64_t *ret)
 
 static enum err take_number(const struct parse *p, const struct field *f, const cJSON *v, void *to)
 {
-    int64_t n = -1;
+    int64_t *n = to; /* the table says so: a field of that kind is one */
+    *n = -1;
     if (!v && f->kind == WHOLE)
         return bad(p, f->name, "is missing");
-    if (v && !whole_of(v, 0, &n))
+    if (v && !whole_of(v, 0, n))
         return bad(p, f->name, "is no count");
-    memcpy(to, &n, sizeof n);
     return ERR_OK;
 }
 

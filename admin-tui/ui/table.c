@@ -220,7 +220,7 @@ static void draw_row(const struct table *t, const struct table_source *src, int 
 void table_draw(struct table *t, const struct table_source *src, struct canvas *c, int y, int x,
                 int width, int height)
 {
-    int widths[TABLE_COLUMNS_MAX];
+    int widths[TABLE_COLUMNS_MAX] = {0};
     lay_out(t, width, widths);
     if (height > 0)
         draw_titles(t, c, y, x, x + width, widths);

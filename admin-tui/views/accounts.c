@@ -133,14 +133,13 @@ static void cell_member(const struct accounts *v, const struct board_member *m, 
                         struct table_cell *ret)
 {
     const struct board_figures *f = &m->figures;
+    snprintf(ret->text, sizeof ret->text, "--"); /* what nobody can tell */
     if (column == COL_WEIGHT)
         cell_weight(v, m, ret);
     else if (column == COL_EXPECT)
         put_part(v, ret, v->expected[row]);
     else if (column == COL_NEW && app_stage(v->app)->count)
         put_part(v, ret, v->after[row]);
-    else if (column == COL_NEW)
-        snprintf(ret->text, sizeof ret->text, "--");
     else if (column == COL_LIMITED)
         put_count(ret, f->is_known, f->limited);
     else if (column == COL_ERRORS)
@@ -151,11 +150,9 @@ static void cell_member(const struct accounts *v, const struct board_member *m, 
         ret->value = (double)f->recent / (double)f->recent_s;
         ret->has_value = true;
         snprintf(ret->text, sizeof ret->text, "%.1f", ret->value);
-    } else if (!is_seen(v, m))
-        snprintf(ret->text, sizeof ret->text, "--");
-    else if (column == COL_ACTUAL)
+    } else if (column == COL_ACTUAL && is_seen(v, m))
         put_part(v, ret, (double)f->requests / (double)v->answers);
-    else if (column == COL_DIFF)
+    else if (column == COL_DIFF && is_seen(v, m))
         cell_diff(v, m, row, ret);
     bool is_figure = column >= COL_ACTUAL && column <= COL_ERRORS;
     if (is_figure && !app_is_live(v->app))

@@ -30,13 +30,13 @@ static struct slice verb_of(const struct live_row *r)
 /* As it was understood, or as the path spells it: who is refused at the door has none yet. */
 static struct slice model_of(const struct live_row *r)
 {
-    struct slice path = slice_of(r->path), mark = SLICE("/models/");
-    size_t at = slice_search(path, mark);
     /* its size is said: with the whole program in view the compiler cannot tell that a NUL is there
      */
     size_t n = strnlen(r->model, sizeof r->model);
     if (n)
         return slice_make(r->model, n);
+    struct slice path = slice_of(r->path), mark = SLICE("/models/");
+    size_t at = slice_search(path, mark);
     path = slice_sub(path, at + mark.n < path.n ? at + mark.n : path.n, path.n);
     size_t end = slice_find(path, ':', 0);
     return end < path.n ? slice_sub(path, 0, end) : SLICE("");

@@ -116,6 +116,31 @@ static void choose(int64_t id)
         press(&events_view, state, 'j');
 }
 
+static void what_came_last_stands_first(void **unused)
+{
+    static const struct board_event two[] = {{.id = 2,
+                                              .at_ms = (NOW_S - 100) * 1000,
+                                              .kind = "audit",
+                                              .who = "mia",
+                                              .what = "made later, once",
+                                              .times = 1,
+                                              .before = "",
+                                              .after = ""},
+                                             {.id = 1,
+                                              .at_ms = (NOW_S - 5) * 1000,
+                                              .kind = "alarm",
+                                              .who = "sa-1",
+                                              .what = "made earlier, last just now",
+                                              .times = 9,
+                                              .before = "",
+                                              .after = ""}};
+    stand.board.events = two;
+    stand.board.event_count = 2;
+    events_view.update(state);
+    press(&events_view, state, TERM_ENTER); /* the row on top */
+    assert_non_null(strstr(stand.text, "last just now"));
+}
+
 static void says_who_undid_it(void **unused)
 {
     events_view.update(state);
@@ -215,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {TEST(draws),
                                        TEST(draws_the_same_without_the_daemon),
                                        TEST(draws_in_any_size),
+                                       TEST(what_came_last_stands_first),
                                        TEST(says_who_undid_it),
                                        TEST(says_what_was_added_and_removed),
                                        TEST(undoes_the_row_under_the_cursor),

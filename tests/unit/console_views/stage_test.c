@@ -150,6 +150,36 @@ static void the_last_one_is_not_taken_unseen(void **state)
     assert_int_equal(stage_starves(&s, &board), -1); /* not ours to say */
 }
 
+static void a_share_is_turned_into_its_weight(void **state)
+{
+    struct stage s = {.count = 0};
+    double w = -1, p[3];
+    assert_true(share_to_weight(&s, &board, &members[0], 0.3, &w)); /* 20 points less */
+    assert_share(w, 2.14);
+    assert_true(stage_set_weight(&s, &board, &members[0], w));
+    share_expected(&board, &pools[0], &s, p);
+    assert_true(p[0] > 0.295 && p[0] < 0.305);
+    assert_true(share_to_weight(&s, &board, &members[0], 0, &w));
+    assert_share(w, 0);
+    assert_false(share_to_weight(&s, &board, &members[0], 1, &w));
+    assert_false(share_to_weight(&s, &board, &members[0], -0.1, &w));
+    accounts[1].state = ACCOUNT_OFF;
+    assert_false(share_to_weight(&s, &board, &members[1], 0.5, &w)); /* it gets nothing */
+    accounts[2].state = ACCOUNT_OFF;
+    assert_false(share_to_weight(&s, &board, &members[0], 0.5, &w)); /* nobody else does */
+    assert_share(w, 0);
+}
+
+static void a_pool_is_named_once(void **state)
+{
+    struct stage s = {.count = 0};
+    char what[128];
+    assert_true(stage_set_weight(&s, &board, &members[0], 6));
+    assert_true(stage_set_weight(&s, &board, &members[1], 4));
+    stage_sentence(&s, what, sizeof what);
+    assert_string_equal(what, "pool gemini: weight of a 5 -> 6, b 3 -> 4");
+}
+
 static void the_review_says_what_it_does(void **state)
 {
     struct stage s = {.count = 0};
@@ -227,6 +257,8 @@ int main(void)
         cmocka_unit_test_setup(a_share_is_a_weight, set_up),
         cmocka_unit_test_setup(three_sigma, set_up),
         cmocka_unit_test_setup(the_last_one_is_not_taken_unseen, set_up),
+        cmocka_unit_test_setup(a_share_is_turned_into_its_weight, set_up),
+        cmocka_unit_test_setup(a_pool_is_named_once, set_up),
         cmocka_unit_test_setup(the_review_says_what_it_does, set_up),
         cmocka_unit_test_setup(what_was_staged_meanwhile_stays, set_up),
         cmocka_unit_test_setup(there_is_an_end, set_up)};

@@ -118,6 +118,32 @@ static void enter_asks_the_one_at_hand(void **unused)
     finish(&a, state);
 }
 
+static void a_backup_is_written_and_read_back_with_care(void **unused)
+{
+    struct app a;
+    struct errmsg problem = {0};
+    void *state = view_of(&a);
+    assert_true(nodes_view.key(state, 'b'));
+    assert_true(strncmp(a.text, "credswap-20", 11) == 0); /* a name is there to be taken */
+    assert_false(a.take(a.state, SLICE("--help"), &problem));
+    assert_true(a.take(a.state, SLICE("/b/one.db"), &problem));
+    assert_string_equal(a.ran, "backup /b/one.db");
+    a.ran[0] = '\0';
+    a.take = NULL;
+    assert_true(nodes_view.key(state, 'R')); /* the daemon runs */
+    assert_null(a.take);
+    assert_non_null(strstr(a.said, "stop credswapd first"));
+    a.feed = (struct feed){0};
+    assert_true(nodes_view.key(state, 'R'));
+    assert_true(a.take(a.state, SLICE("/b/one.db"), &problem));
+    assert_string_equal(a.word, "restore");
+    assert_non_null(strstr(a.text, "/b/one.db"));
+    assert_string_equal(a.ran, "");
+    a.yes(a.state);
+    assert_string_equal(a.ran, "restore /b/one.db");
+    finish(&a, state);
+}
+
 static void no_size_is_too_small(void **unused)
 {
     struct app a;
@@ -136,6 +162,7 @@ int main(void)
         cmocka_unit_test(fifteen_seconds_are_not_silence),
         cmocka_unit_test(without_the_daemon_the_store_still_tells),
         cmocka_unit_test(enter_asks_the_one_at_hand),
+        cmocka_unit_test(a_backup_is_written_and_read_back_with_care),
         cmocka_unit_test(no_size_is_too_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

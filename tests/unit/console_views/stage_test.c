@@ -173,7 +173,7 @@ static void a_share_is_turned_into_its_weight(void **state)
 static void a_pool_is_named_once(void **state)
 {
     struct stage s = {.count = 0};
-    char what[128];
+    char what[512];
     assert_true(stage_set_weight(&s, &board, &members[0], 6));
     assert_true(stage_set_weight(&s, &board, &members[1], 4));
     stage_sentence(&s, what, sizeof what);

@@ -170,6 +170,34 @@ bool crypto_heap_init(void)
     return is_ours;
 }
 
+static void *take_plain(size_t n, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return n ? malloc(n) : NULL;
+}
+
+static void give_back_wiped(void *p, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    mem_free_wiped(p);
+}
+
+static void *resize_wiped(void *p, size_t n, const char *file, int line)
+{
+    if (n)
+        return mem_realloc_wiped(p, n);
+    give_back_wiped(p, file, line);
+    return NULL;
+}
+
+bool crypto_heap_init_wiping(void)
+{
+    is_ours = CRYPTO_set_mem_functions(take_plain, resize_wiped, give_back_wiped) == 1;
+    return is_ours;
+}
+
 bool crypto_heap_wipes(void)
 {
     return is_ours;

@@ -16,6 +16,9 @@
 /** Before anything else speaks to OpenSSL, and before any thread. False when it was too late:
  * everything works then, but crypto_heap_wipes() says no. */
 bool crypto_heap_init(void);
+/** Instead of it, for a program that holds keys and is in no hurry: all that OpenSSL gives back is
+ * wiped, since what decodes a key leaves copies of it in its heap. */
+bool crypto_heap_init_wiping(void);
 /** True when buffers of CRYPTO_WIPED_BYTES are wiped. Thread: any. */
 bool crypto_heap_wipes(void);
 /** N bytes were written at P. Said of everything that is written into such a buffer (by a

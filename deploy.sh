@@ -822,6 +822,10 @@ run_tui() { # BUILD
   CREDSWAP_BUILD=build/$1 fixed_layout "$PYTHON" tests/tui/run.py
 }
 
+run_tui_limits() { # BUILD, with the benchmark's tools
+  CREDSWAP_BUILD=build/$1 CREDSWAP_BENCH=build/$1 "$PYTHON" tests/tui/run.py --limits
+}
+
 run_clients() { # BUILD
   CREDSWAP_BUILD=build/$1 fixed_layout "$PYTHON" tests/clients/run.py --jobs "$JOBS"
 }
@@ -867,6 +871,7 @@ test_runs() { # SIZE
   tally ctest-coverage run_ctest coverage || true
   tally coverage "$PYTHON" tests/coverage.py build/coverage || true
   tally memory-release run_e2e strict test_memory test_h2.Stalled test_pins.Files.test_the_table test_websocket.Live.test_a_client_that_does_not_read || true # a sanitizer's heap is not the one that users run
+  tally tui-limits run_tui_limits strict || true
   if [ "$1" = full ]; then
     tally load "$PYTHON" tests/load/run.py --full --build build/strict --bench build/strict || true
     tally fault fixed_layout "$PYTHON" tests/fault/run.py --build build/debug --full || true

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Runs the tests on terminals: run.py [--build DIR] [--full] [--rewrite] [--list] [--fail-fast] [NAME ...]
+"""Runs the tests on terminals: run.py [--build DIR] [--full] [--rewrite] [--limits] [--list] [--fail-fast] [NAME ...]
 
 NAME selects tests whose full name (file.Class.test) contains it.  --full: the storms at their full size.  --rewrite:
-the golden screens are written anew.  One line for each test; the last line is "N passed, N failed".
+the golden screens are written anew.  --limits: what the console may cost, instead
+(build/strict, with the load of bench/).  One line for each test; the last line is "N passed, N failed".
 """
 import argparse
 import importlib.util
@@ -30,6 +31,7 @@ def main():
     parser.add_argument("--build", help="folder of the programs (default: build/debug)")
     parser.add_argument("--full", action="store_true", help="everything at its full size")
     parser.add_argument("--rewrite", action="store_true", help="write tests/tui/screens anew")
+    parser.add_argument("--limits", action="store_true", help="what the console may cost beside a live proxy")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--fail-fast", action="store_true")
     parser.add_argument("names", nargs="*")
@@ -43,7 +45,7 @@ def main():
     sys.path[:0] = [HERE, os.path.join(ROOT, "tests/e2e"), os.path.join(ROOT, "tests/fakes")]
     how = end_to_end()
     loader = unittest.TestLoader()
-    suite = loader.discover(HERE, "test_*.py")
+    suite = loader.discover(HERE, "limits_*.py" if args.limits else "test_*.py")
     if loader.errors:
         print("\n".join(loader.errors), file=sys.stderr)
         return 2

@@ -178,12 +178,13 @@ class Fixed:
             return db.execute(text, args).fetchall()
 
     def configuration(self):
-        """Everything that an operator's change would change; when somebody was seen does not count."""
+        """Everything that an operator's change would change; when somebody was seen does not count, nor an act that is noted
+        and changed no setting (a backup)."""
         found = {}
         for table in CONFIGURATION:
             columns = [row[1] for row in self.query(f"pragma table_info({table})") if row[1] not in ("last_seen_at",)]
             found[table] = self.query(f"select {', '.join(columns)} from {table} order by 1")
-        found["event"] = self.query("select who, what, undone_by from event where kind = 'audit' order by id")
+        found["event"] = self.query("select who, what, undone_by from event where kind = 'audit' and before || after <> '' order by id")
         return found
 
     # ---- programs ----

@@ -143,6 +143,16 @@ void table_update(struct table *t, const struct table_source *src)
     keep_cursor(t, src);
 }
 
+void table_follow_top(struct table *t, bool *follows)
+{
+    if ((t->cursor != 0 && t->shown > 0) || t->sort >= 0)
+        *follows = false;
+    if (*follows) {
+        t->cursor = t->top = 0;
+        t->has_cursor = false;
+    }
+}
+
 /* ---- drawing ---- */
 
 /* Widths of the columns that fit, 0 for those left out. */

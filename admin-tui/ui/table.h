@@ -54,6 +54,9 @@ void table_init(struct table *t, const struct table_column *columns, int count, 
 void table_finish(struct table *t);
 /** The rows may be others: filters, sorts, and keeps the cursor at its row. */
 void table_update(struct table *t, const struct table_source *src);
+/** Of a list whose newest stands first, before table_update: *FOLLOWS stays true until somebody
+ * moves away from the top or sorts by a column, and as long as it does the cursor is at the top. */
+void table_follow_top(struct table *t, bool *follows);
 /** Title line and rows into the area of HEIGHT lines at Y, X. */
 void table_draw(struct table *t, const struct table_source *src, struct canvas *c, int y, int x,
                 int width, int height);

@@ -53,13 +53,13 @@ static const struct table_column narrow[COLUMNS] = {
 
 const struct board_member *accounts_member(const struct accounts *v, int row)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     return v->pool < b->pool_count ? &b->members[b->pools[v->pool].first + row] : NULL;
 }
 
 const struct board_account *accounts_account(const struct accounts *v, int row)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     const struct board_member *m = accounts_member(v, row);
     return m ? &b->accounts[m->account] : row < v->loose_count ? &b->accounts[v->loose[row]] : NULL;
 }
@@ -78,7 +78,8 @@ static bool is_seen(const struct accounts *v, const struct board_member *m)
 
 static void put_part(const struct accounts *v, struct table_cell *ret, double part)
 {
-    snprintf(ret->text, sizeof ret->text, "%.*f%%", app_is_small(v->app) ? 0 : 1, 100 * part);
+    snprintf(ret->text, sizeof ret->text, "%.*f%%", app_is_small(v->screen.app) ? 0 : 1,
+             100 * part);
     ret->value = part;
     ret->has_value = true;
 }
@@ -98,16 +99,16 @@ static void cell_weight(const struct accounts *v, const struct board_member *m,
                         struct table_cell *ret)
 {
     char now[QUANTITY_TEXT], to[QUANTITY_TEXT];
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     weight_print(m->weight, now);
     ret->value = m->weight;
     ret->has_value = true;
-    if (!stage_has_weight(app_stage(v->app), b, m)) {
+    if (!stage_has_weight(app_stage(v->screen.app), b, m)) {
         snprintf(ret->text, sizeof ret->text, "%s", now);
         return;
     }
     snprintf(ret->text, sizeof ret->text, "%s>%s", now,
-             weight_print(stage_weight(app_stage(v->app), b, m), to));
+             weight_print(stage_weight(app_stage(v->screen.app), b, m), to));
     ret->style = STYLE_STAGED;
 }
 
@@ -138,7 +139,7 @@ static void cell_member(const struct accounts *v, const struct board_member *m, 
         cell_weight(v, m, ret);
     else if (column == COL_EXPECT)
         put_part(v, ret, v->expected[row]);
-    else if (column == COL_NEW && app_stage(v->app)->count)
+    else if (column == COL_NEW && app_stage(v->screen.app)->count)
         put_part(v, ret, v->after[row]);
     else if (column == COL_LIMITED)
         put_count(ret, f->is_known, f->limited);
@@ -155,7 +156,7 @@ static void cell_member(const struct accounts *v, const struct board_member *m, 
     else if (column == COL_DIFF && is_seen(v, m))
         cell_diff(v, m, row, ret);
     bool is_figure = column >= COL_ACTUAL && column <= COL_ERRORS;
-    if (is_figure && !app_is_live(v->app))
+    if (is_figure && !app_is_live(v->screen.app))
         ret->style = STYLE_DIM;
 }
 
@@ -163,9 +164,9 @@ static void cell_state(const struct accounts *v, const struct board_account *a,
                        struct table_cell *ret)
 {
     static const char *const words[] = {"up", "drain", "off"};
-    const struct stage *s = app_stage(v->app);
+    const struct stage *s = app_stage(v->screen.app);
     char text[16];
-    ret->style = show_account_state(app_board(v->app), a, text);
+    ret->style = show_account_state(app_board(v->screen.app), a, text);
     snprintf(ret->text, sizeof ret->text, "%s", text);
     if (stage_has_state(s, a)) {
         snprintf(ret->text, sizeof ret->text, ">%s", words[stage_state(s, a)]);
@@ -186,7 +187,7 @@ static void cell(void *arg, int row, int column, struct table_cell *ret)
     } else if (column == COL_STATE) {
         cell_state(v, a, ret);
     } else if (column == COL_TOKEN) {
-        ret->style = show_token_left(app_board(v->app), a, text);
+        ret->style = show_token_left(app_board(v->screen.app), a, text);
         snprintf(ret->text, sizeof ret->text, "%s", text);
         ret->has_value = a->token != NULL;
         ret->value = a->token ? (double)a->token->expires_at : 0;
@@ -203,7 +204,7 @@ static void cell(void *arg, int row, int column, struct table_cell *ret)
 
 struct table_source accounts_source(struct accounts *v)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     int count = v->pool < b->pool_count ? b->pools[v->pool].count : v->loose_count;
     return (struct table_source){.arg = v, .count = count, .key = key_of, .cell = cell};
 }
@@ -213,7 +214,7 @@ struct table_source accounts_source(struct accounts *v)
 /* Accounts that are in no pool: nobody's requests reach them. */
 static void find_loose(struct accounts *v)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     int *loose = mem_realloc(v->loose, ((size_t)b->account_count + 1) * sizeof *loose);
     v->loose_count = 0;
     if (!loose)
@@ -230,14 +231,14 @@ static void find_loose(struct accounts *v)
 
 static int pool_choices(const struct accounts *v)
 {
-    return app_board(v->app)->pool_count + (v->loose_count > 0);
+    return app_board(v->screen.app)->pool_count + (v->loose_count > 0);
 }
 
 /* The pool chosen stays chosen, whatever others come and go; at first the first one that has
  * members. */
 static void find_pool(struct accounts *v)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     int at = *v->pool_name ? board_pool_find(b, v->pool_name) : -1;
     for (int i = 0; at < 0 && !v->wants_loose && i < b->pool_count; i++)
         if (b->pools[i].count)
@@ -262,10 +263,9 @@ static void sum_answers(struct accounts *v, const struct board *b, const struct 
 static void update(void *state)
 {
     struct accounts *v = state;
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     find_loose(v);
     find_pool(v);
-    v->table.columns = app_is_small(v->app) ? narrow : wide;
     if (v->pool < b->pool_count) {
         const struct board_pool *p = &b->pools[v->pool];
         double *shares = mem_realloc(v->expected, ((size_t)p->count * 2 + 1) * sizeof *shares);
@@ -276,11 +276,11 @@ static void update(void *state)
         for (int i = 0; i < 2 * p->count; i++)
             shares[i] = 0;
         share_expected(b, p, NULL, v->expected);
-        share_expected(b, p, app_stage(v->app), v->after);
+        share_expected(b, p, app_stage(v->screen.app), v->after);
         sum_answers(v, b, p);
     }
     struct table_source src = accounts_source(v);
-    table_update(&v->table, &src);
+    table_update(&v->screen.table, &src);
 }
 
 void accounts_view_update(struct accounts *v)
@@ -292,7 +292,7 @@ void accounts_view_update(struct accounts *v)
 
 static void draw_summary(struct accounts *v, struct canvas *c, int y)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     char window[16], n[16], at[32] = "";
     if (pool_choices(v) > 1)
         snprintf(at, sizeof at, " (%d of %d, P next)", v->pool + 1, pool_choices(v));
@@ -307,20 +307,21 @@ static void draw_summary(struct accounts *v, struct canvas *c, int y)
         canvas_putf(c, y, 0, c->width, STYLE_PLAIN, "Pool %.32s%s   %d accounts, %d eligible   ",
                     p->name, at, p->count, v->eligible);
     if (v->window_s)
-        x += canvas_putf(c, y, x, c->width - x, app_figures_style(app_is_live(v->app)),
+        x += canvas_putf(c, y, x, c->width - x, app_figures_style(app_is_live(v->screen.app)),
                          "window %s n=%s", show_span(v->window_s, window),
                          show_count(v->answers, n));
     else
         x += canvas_put(c, y, x, c->width - x, STYLE_DIM, SLICE("window --"));
-    if (v->table.filter.count)
-        canvas_putf(c, y, x, c->width - x, STYLE_WARN, "   filter: %s", v->table.filter.text);
+    if (v->screen.table.filter.count)
+        canvas_putf(c, y, x, c->width - x, STYLE_WARN, "   filter: %s",
+                    v->screen.table.filter.text);
 }
 
 /* One line of segments, each as wide as its share and named where there is room. */
 static void draw_segments(struct accounts *v, struct canvas *c, int y, const char *label,
                           const double *parts, uint8_t style)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     const struct board_pool *p = &b->pools[v->pool];
     int begin = 15, room = c->width - begin - 2;
     double sum = 0;
@@ -347,24 +348,24 @@ static void draw_segments(struct accounts *v, struct canvas *c, int y, const cha
 
 static void draw_bars(struct accounts *v, struct canvas *c, int y)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     const struct board_pool *p = &b->pools[v->pool];
     draw_segments(v, c, y++, "expected now", v->expected, STYLE_PLAIN);
     double *seen = v->answers > 0 ? mem_calloc((size_t)p->count, sizeof *seen) : NULL;
     for (int i = 0; seen && i < p->count; i++)
         seen[i] = (double)b->members[p->first + i].figures.requests / (double)v->answers;
     if (seen)
-        draw_segments(v, c, y, "actual", seen, app_figures_style(app_is_live(v->app)));
+        draw_segments(v, c, y, "actual", seen, app_figures_style(app_is_live(v->screen.app)));
     else
         canvas_put(c, y, 1, c->width, STYLE_DIM, SLICE("actual        --"));
     mem_free(seen);
-    if (app_stage(v->app)->count)
+    if (app_stage(v->screen.app)->count)
         draw_segments(v, c, y + 1, "after apply", v->after, STYLE_STAGED);
 }
 
 static void draw_detail(struct accounts *v, struct canvas *c, int y, int height)
 {
-    int row = table_row(&v->table);
+    int row = table_row(&v->screen.table);
     if (row < 0 || height < 1)
         return;
     struct sbuf b;
@@ -382,7 +383,7 @@ static void draw(void *state, struct canvas *c, int y, int height)
 {
     struct accounts *v = state;
     struct table_source src = accounts_source(v);
-    bool is_small = app_is_small(v->app);
+    bool is_small = app_is_small(v->screen.app);
     if (!is_small) {
         draw_summary(v, c, y++);
         height--;
@@ -392,16 +393,16 @@ static void draw(void *state, struct canvas *c, int y, int height)
         list = height;
     else if (list > least && height - list < 7)
         list = height - 7 > least ? height - 7 : least;
-    v->table_y = y;
-    table_draw(&v->table, &src, c, y, 0, c->width, list < height ? list : height);
+    v->screen.table_y = y;
+    table_draw(&v->screen.table, &src, c, y, 0, c->width, list < height ? list : height);
     if (src.count == 0)
         canvas_put(c, y + 1, 1, c->width, STYLE_DIM, SLICE("no account yet: a adds one"));
     y += list + 1;
     height -= list + 1;
-    if (height >= 3 && v->pool < app_board(v->app)->pool_count && src.count) {
+    if (height >= 3 && v->pool < app_board(v->screen.app)->pool_count && src.count) {
         draw_bars(v, c, y);
-        y += app_stage(v->app)->count ? 4 : 3;
-        height -= app_stage(v->app)->count ? 4 : 3;
+        y += app_stage(v->screen.app)->count ? 4 : 3;
+        height -= app_stage(v->screen.app)->count ? 4 : 3;
     }
     draw_detail(v, c, y, height);
 }
@@ -410,16 +411,16 @@ static void draw(void *state, struct canvas *c, int y, int height)
 
 static void next_pool(struct accounts *v, int by)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     int n = pool_choices(v);
     if (n == 0)
         return;
     v->pool = (v->pool + by + n) % n;
     v->wants_loose = v->pool >= b->pool_count;
     snprintf(v->pool_name, sizeof v->pool_name, "%s", v->wants_loose ? "" : b->pools[v->pool].name);
-    v->table.has_cursor = false;
-    v->table.cursor = v->table.top = 0;
-    table_unmark(&v->table);
+    v->screen.table.has_cursor = false;
+    v->screen.table.cursor = v->screen.table.top = 0;
+    table_unmark(&v->screen.table);
     update(v);
 }
 
@@ -435,37 +436,18 @@ static bool key(void *state, int key)
     return true;
 }
 
-static void *create(struct app *a)
-{
-    struct accounts *v = mem_calloc(1, sizeof *v);
-    if (!v)
-        return NULL;
-    v->app = a;
-    sbuf_init(&v->pasted, 1 << 16);
-    table_init(&v->table, wide, COLUMNS, -1, false);
-    return v;
-}
-
-static void destroy(void *state)
+static void init(void *state)
 {
     struct accounts *v = state;
-    table_finish(&v->table);
+    sbuf_init(&v->pasted, 1 << 16);
+}
+
+static void finish(void *state)
+{
+    struct accounts *v = state;
     sbuf_finish_wipe(&v->pasted);
     mem_free(v->expected);
     mem_free(v->loose);
-    mem_free(v);
-}
-
-static struct table *table(void *state)
-{
-    struct accounts *v = state;
-    return &v->table;
-}
-
-static int table_top(void *state)
-{
-    const struct accounts *v = state;
-    return v->table_y;
 }
 
 const struct view accounts_view = {
@@ -484,10 +466,12 @@ const struct view accounts_view = {
             "  a  add an account     K  replace its key   D  remove it\n"
             "  c  end its cool-down  m  mint a token now   v  try it\n"
             "  Enter  everything about it\n",
-    .create = create,
-    .destroy = destroy,
+    .state_size = sizeof(struct accounts),
+    .columns = wide,
+    .narrow = narrow,
+    .column_count = COLUMNS,
+    .init = init,
+    .finish = finish,
     .update = update,
     .draw = draw,
-    .key = key,
-    .table = table,
-    .table_top = table_top};
+    .key = key};

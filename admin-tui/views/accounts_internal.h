@@ -4,9 +4,7 @@
 #include "views/app.h"
 
 struct accounts {
-    struct app *app;
-    struct table table;
-    int table_y;
+    struct screen screen;
     int pool; /* index of the board's pools; their count: accounts in no pool */
     char pool_name[STAGE_NAME];
     bool wants_loose;

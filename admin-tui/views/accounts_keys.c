@@ -53,7 +53,7 @@ static void describe_token(const struct board *b, const struct board_account *a,
 
 void accounts_describe(const struct accounts *v, int row, struct sbuf *out)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     const struct board_account *a = accounts_account(v, row);
     if (a->kind == ACCOUNT_API_KEY)
         sbuf_addf(out, "%s   API key for %s   fingerprint %s\n", a->name, a->host,
@@ -81,26 +81,27 @@ typedef void (*row_cb)(struct accounts *v, int row, double by);
 static void for_rows(struct accounts *v, row_cb cb, double by)
 {
     struct table_source src = accounts_source(v);
-    int here = table_row(&v->table);
+    int here = table_row(&v->screen.table);
     for (int i = 0; i < src.count; i++)
-        if (v->table.mark_count ? table_is_marked(&v->table, src.key(src.arg, i)) : i == here)
+        if (v->screen.table.mark_count ? table_is_marked(&v->screen.table, src.key(src.arg, i))
+                                       : i == here)
             cb(v, i, by);
 }
 
 static void stage_to(struct accounts *v, const struct board_member *m, double to)
 {
     to = to < 0 ? 0 : to > WEIGHT_MOST ? WEIGHT_MOST : to;
-    if (!stage_set_weight(app_stage(v->app), app_board(v->app), m, to))
-        app_say(v->app, STYLE_FAIL, "ERROR  %d edits are staged: w applies them", STAGE_MAX);
+    if (!stage_set_weight(app_stage(v->screen.app), app_board(v->screen.app), m, to))
+        app_say(v->screen.app, STYLE_FAIL, "ERROR  %d edits are staged: w applies them", STAGE_MAX);
 }
 
 static void add_weight(struct accounts *v, int row, double by)
 {
     const struct board_member *m = accounts_member(v, row);
     if (m)
-        stage_to(v, m, stage_weight(app_stage(v->app), app_board(v->app), m) + by);
+        stage_to(v, m, stage_weight(app_stage(v->screen.app), app_board(v->screen.app), m) + by);
     else
-        app_say(v->app, STYLE_PLAIN, "it is in no pool: o puts it into one");
+        app_say(v->screen.app, STYLE_PLAIN, "it is in no pool: o puts it into one");
 }
 
 static void set_weight(struct accounts *v, int row, double to)
@@ -112,28 +113,28 @@ static void set_weight(struct accounts *v, int row, double to)
 
 static void set_state(struct accounts *v, int row, double to)
 {
-    if (!stage_set_state(app_stage(v->app), app_board(v->app), accounts_account(v, row),
-                         (enum account_state)to))
-        app_say(v->app, STYLE_FAIL, "ERROR  %d edits are staged: w applies them", STAGE_MAX);
+    if (!stage_set_state(app_stage(v->screen.app), app_board(v->screen.app),
+                         accounts_account(v, row), (enum account_state)to))
+        app_say(v->screen.app, STYLE_FAIL, "ERROR  %d edits are staged: w applies them", STAGE_MAX);
 }
 
 /* "40%": the weight that makes it its share; "+20%" and "-20%": so many points more or less. */
 static bool take_share(struct accounts *v, struct slice text, struct errmsg *problem)
 {
-    const struct board *b = app_board(v->app);
-    const struct board_member *m = accounts_member(v, table_row(&v->table));
+    const struct board *b = app_board(v->screen.app);
+    const struct board_member *m = accounts_member(v, table_row(&v->screen.table));
     char z[QUANTITY_TEXT];
     double by = 0, to = 0;
     bool is_more = slice_starts(text, SLICE("+")), is_less = slice_starts(text, SLICE("-"));
     struct slice number = slice_trim(slice_sub(text, is_more || is_less, text.n - 1));
-    if (v->table.mark_count)
+    if (v->screen.table.mark_count)
         return err_set(problem, ERR_INVALID, "a share is of one account: Esc unmarks") == ERR_OK;
     if (!slice_copy(number, z, sizeof z) || !weight_parse(z, &by))
         return err_set(problem, ERR_INVALID, "a share is 40%%, or +20%% or -20%% of the pool") ==
                ERR_OK;
-    double now = v->after[table_row(&v->table)];
+    double now = v->after[table_row(&v->screen.table)];
     by /= 100;
-    if (!share_to_weight(app_stage(v->app), b, m,
+    if (!share_to_weight(app_stage(v->screen.app), b, m,
                          is_more   ? now + by
                          : is_less ? now - by
                                    : by,
@@ -169,16 +170,16 @@ static bool take_weight(void *state, struct slice text, struct errmsg *problem)
 static void ask_weight(struct accounts *v)
 {
     char prompt[STAGE_NAME + 48];
-    int row = table_row(&v->table);
+    int row = table_row(&v->screen.table);
     const struct board_member *m = row >= 0 ? accounts_member(v, row) : NULL;
     if (!m)
         return;
-    if (v->table.mark_count)
-        snprintf(prompt, sizeof prompt, "weight of %d marked: ", v->table.mark_count);
+    if (v->screen.table.mark_count)
+        snprintf(prompt, sizeof prompt, "weight of %d marked: ", v->screen.table.mark_count);
     else
         snprintf(prompt, sizeof prompt,
                  "weight of %s (or 40%%, -20%%): ", accounts_account(v, row)->name);
-    app_ask_line(v->app, prompt, "", take_weight, v);
+    app_ask_line(v->screen.app, prompt, "", take_weight, v);
 }
 
 /* ---- adding ---- */
@@ -198,7 +199,7 @@ static void add_now(void *state)
             words[n++] = options[i];
             words[n++] = v->add[i];
         }
-    app_run_words(v->app, 0, "account added", words, n, sbuf_slice(&v->pasted));
+    app_run_words(v->screen.app, 0, "account added", words, n, sbuf_slice(&v->pasted));
     sbuf_finish_wipe(&v->pasted);
 }
 
@@ -219,8 +220,8 @@ static void review_add(struct accounts *v)
         *v->add[ADD_POOL] ? v->add[ADD_POOL] : "gemini",
         *v->add[ADD_WEIGHT] ? v->add[ADD_WEIGHT] : "1",
         *v->add[ADD_MODELS] ? v->add[ADD_MODELS] : "every one of its kind");
-    app_confirm(v->app, "add this account?", text, add_now, v);
-    app_if_refused(v->app, forget_pasted, v);
+    app_confirm(v->screen.app, "add this account?", text, add_now, v);
+    app_if_refused(v->screen.app, forget_pasted, v);
 }
 
 static bool is_whole(void *state, struct slice so_far)
@@ -261,7 +262,7 @@ static bool take_add(void *state, struct entry *e, struct errmsg *problem)
     if (*v->add[ADD_FILE])
         review_add(v);
     else
-        app_ask_paste(v->app, "paste the key file",
+        app_ask_paste(v->screen.app, "paste the key file",
                       "Paste the service account's JSON now.\nNothing of it is shown.", is_whole,
                       take_paste, v);
     return true;
@@ -269,7 +270,7 @@ static bool take_add(void *state, struct entry *e, struct errmsg *problem)
 
 static void ask_add(struct accounts *v)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     const char *pool = v->pool < b->pool_count ? b->pools[v->pool].name : "gemini";
     const struct entry_field fields[] = {
         [ADD_FILE] = {.label = "key file",
@@ -291,7 +292,7 @@ static void ask_add(struct accounts *v)
                         .hint = "patterns with commas, gemini-*; empty: every one of its kind",
                         .width = 44},
         [ADD_PROJECT] = {.label = "project", .hint = "empty: the key file's", .width = 44}};
-    app_ask_form(v->app, "add an account", fields, 6, take_add, v);
+    app_ask_form(v->screen.app, "add an account", fields, 6, take_add, v);
 }
 
 /* ---- one account, at once ---- */
@@ -299,25 +300,26 @@ static void ask_add(struct accounts *v)
 static void run_clear(void *state)
 {
     struct accounts *v = state;
-    app_run(v->app, 0, "cool-down ended", "account", "clear", v->chosen, NULL);
+    app_run(v->screen.app, 0, "cool-down ended", "account", "clear", v->chosen, NULL);
 }
 
 static void run_remove(void *state)
 {
     struct accounts *v = state;
-    app_run(v->app, 0, "account removed", "account", "rm", v->chosen, NULL);
+    app_run(v->screen.app, 0, "account removed", "account", "rm", v->chosen, NULL);
 }
 
 static void run_leave(void *state)
 {
     struct accounts *v = state;
-    app_run(v->app, 0, "left the pool", "pool", "rm", v->pool_name, v->chosen, NULL);
+    app_run(v->screen.app, 0, "left the pool", "pool", "rm", v->pool_name, v->chosen, NULL);
 }
 
 static void run_join(void *state)
 {
     struct accounts *v = state;
-    app_run(v->app, 0, "joined the pool", "pool", "set", v->add[ADD_POOL], v->add[ADD_NAME], NULL);
+    app_run(v->screen.app, 0, "joined the pool", "pool", "set", v->add[ADD_POOL], v->add[ADD_NAME],
+            NULL);
 }
 
 static bool take_join(void *state, struct entry *e, struct errmsg *problem)
@@ -336,7 +338,7 @@ static bool take_join(void *state, struct entry *e, struct errmsg *problem)
              "%.128s joins pool %.128s with weight %s\n\na pool of that name is made when there is "
              "none\n",
              v->chosen, v->add[ADD_POOL], weight);
-    app_confirm(v->app, "join this pool?", text, run_join, v);
+    app_confirm(v->screen.app, "join this pool?", text, run_join, v);
     return true;
 }
 
@@ -348,7 +350,7 @@ static void ask_join(struct accounts *v)
          .value = "1",
          .hint = "its share is its weight by the sum of the pool's",
          .width = 12}};
-    app_ask_form(v->app, v->chosen, fields, 2, take_join, v);
+    app_ask_form(v->screen.app, v->chosen, fields, 2, take_join, v);
 }
 
 static void ask_remove(struct accounts *v)
@@ -359,24 +361,24 @@ static void ask_remove(struct accounts *v)
              "! the key cannot be brought back: undo makes no new one\n"
              "to rest it, use d (drain) or x (off)\n",
              v->chosen);
-    app_confirm_typed(v->app, "remove this account?", text, v->chosen, run_remove, v);
+    app_confirm_typed(v->screen.app, "remove this account?", text, v->chosen, run_remove, v);
 }
 
 static void ask_leave(struct accounts *v)
 {
     char text[512];
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     if (v->pool >= b->pool_count)
         return;
     snprintf(v->pool_name, sizeof v->pool_name, "%s", b->pools[v->pool].name);
     snprintf(text, sizeof text, "%.128s leaves pool %.128s\n", v->chosen, v->pool_name);
-    app_confirm(v->app, "leave this pool?", text, run_leave, v);
+    app_confirm(v->screen.app, "leave this pool?", text, run_leave, v);
 }
 
 static void run_key(void *state)
 {
     struct accounts *v = state;
-    app_run(v->app, 0, "key replaced", "account", "key", v->chosen, v->add[ADD_FILE], NULL);
+    app_run(v->screen.app, 0, "key replaced", "account", "key", v->chosen, v->add[ADD_FILE], NULL);
 }
 
 static bool take_key_file(void *state, struct slice text, struct errmsg *problem)
@@ -389,18 +391,18 @@ static bool take_key_file(void *state, struct slice text, struct errmsg *problem
     snprintf(ask, sizeof ask,
              "%.128s gets the key of %.*s\nits token is dropped, the next request mints one\n",
              v->chosen, SLICE_FMT(text));
-    app_confirm(v->app, "replace its key?", ask, run_key, v);
+    app_confirm(v->screen.app, "replace its key?", ask, run_key, v);
     return true;
 }
 
 static void show_all(struct accounts *v)
 {
-    app_run(v->app, APP_SHOWS, v->chosen, "account", "show", v->chosen, NULL);
+    app_run(v->screen.app, APP_SHOWS, v->chosen, "account", "show", v->chosen, NULL);
 }
 
 static bool is_cooling(const struct accounts *v)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     int at = board_account_find(b, v->chosen);
     return at >= 0 && (b->accounts[at].cool_until > b->now_s || b->accounts[at].model_cools);
 }
@@ -413,18 +415,18 @@ static bool key_one(struct accounts *v, int key)
         show_all(v);
         return true;
     case 'm':
-        app_run(v->app, APP_SHOWS, "mint", "account", "refresh", v->chosen, NULL);
+        app_run(v->screen.app, APP_SHOWS, "mint", "account", "refresh", v->chosen, NULL);
         return true;
     case 'v':
-        app_run(v->app, APP_SHOWS, "test", "account", "test", v->chosen, NULL);
+        app_run(v->screen.app, APP_SHOWS, "test", "account", "test", v->chosen, NULL);
         return true;
     case 'c':
         if (!is_cooling(v)) {
-            app_say(v->app, STYLE_PLAIN, "%.128s does not cool", v->chosen);
+            app_say(v->screen.app, STYLE_PLAIN, "%.128s does not cool", v->chosen);
             return true;
         }
         snprintf(text, sizeof text, "%.128s gets requests again at once\n", v->chosen);
-        app_confirm(v->app, "end its cool-down?", text, run_clear, v);
+        app_confirm(v->screen.app, "end its cool-down?", text, run_clear, v);
         return true;
     case 'o':
         ask_join(v);
@@ -433,7 +435,7 @@ static bool key_one(struct accounts *v, int key)
         ask_leave(v);
         return true;
     case 'K':
-        app_ask_line(v->app, "new key file: ", "", take_key_file, v);
+        app_ask_line(v->screen.app, "new key file: ", "", take_key_file, v);
         return true;
     case 'D':
         ask_remove(v);
@@ -463,7 +465,7 @@ bool accounts_key(struct accounts *v, int key)
         (key == '=' ? ask_weight : ask_add)(v);
         return true;
     }
-    int row = table_row(&v->table);
+    int row = table_row(&v->screen.table);
     if (row < 0)
         return false;
     snprintf(v->chosen, sizeof v->chosen, "%s", accounts_account(v, row)->name);

@@ -68,8 +68,7 @@ static const struct view *view_of(const struct app *a)
 
 static struct table *table_of(const struct app *a)
 {
-    const struct view *v = view_of(a);
-    return v->table ? v->table(a->states[a->view]) : NULL;
+    return view_table(view_of(a), a->states[a->view]);
 }
 
 /* ---- what is shown is brought up to date ---- */
@@ -96,7 +95,7 @@ static void update_view(struct app *a)
 {
     if (feed_figures(a->feed)->at_ms)
         overlay_figures(a);
-    view_of(a)->update(a->states[a->view]);
+    view_update(view_of(a), a->states[a->view]);
     a->is_dirty = true;
 }
 
@@ -119,8 +118,7 @@ void app_go(struct app *a, const char *view, const char *filter)
         if (strcmp(views[i]->name, view) == 0) {
             a->view = i;
             refresh(a);
-            struct table *t = table_of(a);
-            if (filter && t && table_filter(t, slice_of(filter), problem, sizeof problem))
+            if (filter && table_filter(table_of(a), slice_of(filter), problem, sizeof problem))
                 update_view(a);
         }
 }
@@ -401,8 +399,7 @@ static void change_interval(struct app *a, int by)
 static bool take_filter(void *state, struct slice text, struct errmsg *problem)
 {
     struct app *a = state;
-    struct table *t = table_of(a);
-    if (t && !table_filter(t, text, problem->text, sizeof problem->text))
+    if (!table_filter(table_of(a), text, problem->text, sizeof problem->text))
         return false;
     update_view(a);
     return true;
@@ -410,16 +407,14 @@ static bool take_filter(void *state, struct slice text, struct errmsg *problem)
 
 static void ask_filter(struct app *a)
 {
-    const struct table *t = table_of(a);
-    if (t)
-        app_ask_line(a, "/", "", take_filter, a); /* as in less: anew */
+    app_ask_line(a, "/", "", take_filter, a); /* as in less: anew */
 }
 
 static bool clear_filter(struct app *a)
 {
     struct table *t = table_of(a);
     char problem[160];
-    if (!t || t->filter.count == 0 || !table_filter(t, SLICE(""), problem, sizeof problem))
+    if (t->filter.count == 0 || !table_filter(t, SLICE(""), problem, sizeof problem))
         return false;
     update_view(a);
     return true;
@@ -430,7 +425,7 @@ static void go_back(struct app *a)
     struct table *t = table_of(a);
     if (clear_filter(a))
         return;
-    if (t && t->mark_count) {
+    if (t->mark_count) {
         table_unmark(t);
     } else if (a->stage.count) {
         app_say(a, STYLE_PLAIN, "dropped %d staged edit%s", a->stage.count,
@@ -444,7 +439,7 @@ static void click(struct app *a)
 {
     int y, x, at = 0;
     term_mouse(&y, &x);
-    const struct view *v = view_of(a);
+    const struct screen *here = a->states[a->view];
     if (y == 1 && !app_is_small(a)) {
         for (int i = 0; i < VIEWS_MAX && views[i]; i++) {
             int n = (int)strlen(views[i]->tab) + 4;
@@ -452,8 +447,8 @@ static void click(struct app *a)
                 go_to(a, i);
             at += n;
         }
-    } else if (v->table && v->table_top) {
-        table_click(table_of(a), y - v->table_top(a->states[a->view]));
+    } else {
+        table_click(table_of(a), y - here->table_y);
         update_view(a);
     }
 }
@@ -544,9 +539,9 @@ static bool key_screens(struct app *a, int key)
 static bool key_table(struct app *a, int key)
 {
     struct table *t = table_of(a);
-    if (t && t->filter.count && (key == 'n' || key == 'N'))
+    if (t->filter.count && (key == 'n' || key == 'N'))
         key = key == 'n' ? TERM_DOWN : TERM_UP;
-    if (!t || !table_key(t, key))
+    if (!table_key(t, key))
         return false;
     update_view(a);
     return true;
@@ -557,7 +552,7 @@ static void resize(struct app *a)
     if (!canvas_reset(&a->canvas, term_width(), term_height()))
         a->is_over = true;
     modal_resize(a);
-    a->is_dirty = true;
+    update_view(a);
 }
 
 /* What is pasted is text, and no key. It goes to the field that was open when it began, and nowhere
@@ -692,8 +687,7 @@ static void app_finish(struct app *a)
     modal_close(a);
     sbuf_finish_wipe(&a->late.text);
     for (int i = 0; i < VIEWS_MAX && views[i]; i++)
-        if (a->states[i])
-            views[i]->destroy(a->states[i]);
+        view_destroy(views[i], a->states[i]);
     feed_destroy(a->feed);
     board_destroy(a->source);
     canvas_finish(&a->canvas);
@@ -708,7 +702,7 @@ static enum err make_parts(struct app *a)
     if (e == ERR_OK)
         e = job_box_create(a->cli->args.config, &a->jobs);
     for (int i = 0; e == ERR_OK && i < VIEWS_MAX && views[i]; i++) {
-        a->states[i] = views[i]->create(a);
+        a->states[i] = view_create(views[i], a);
         e = a->states[i] ? ERR_OK : ERR_NOMEM;
     }
     return e;

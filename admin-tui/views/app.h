@@ -13,23 +13,41 @@ struct app;
 struct cli;
 struct conf;
 
+/* What the state of each screen begins with. */
+struct screen {
+    struct app *app;
+    struct table table; /* its list, or the first of them */
+    int table_y;        /* line of the list's titles when drawn last */
+};
+
 /* A screen. Its state is made at the start and lives to the end. */
 struct view {
-    const char *name; /* "accounts": for --screen and ':' */
+    const char *name; /* "accounts": for the dashboard's operand and ':' */
     const char *tab;  /* "Accts" */
     unsigned board_needs, feed_needs;
     const char *keys;       /* its line of keys, "{d} drain  {e} enable"; the app adds / ? q */
     const char *short_keys; /* for 40 columns */
     const char *help;       /* lines of its help page */
-    void *(*create)(struct app *a); /* NULL: no memory */
-    void (*destroy)(void *state);
+    size_t state_size;      /* of its state, a struct screen and more; zeroed */
+    const struct table_column *columns; /* of the list, COLUMN_COUNT */
+    const struct table_column *narrow;  /* the same in a small window */
+    int column_count;
+    void (*init)(void *state);   /* what zeros and an empty list do not say; NULL: nothing */
+    void (*finish)(void *state); /* what it owns besides them; NULL: nothing */
     void (*update)(void *state); /* board or feed may say something else now */
     /* The body: HEIGHT lines from line Y on, the whole width. */
     void (*draw)(void *state, struct canvas *c, int y, int height);
     bool (*key)(void *state, int key);   /* false: not one of its keys */
-    struct table *(*table)(void *state); /* what '/' filters and a click chooses in; NULL none */
-    int (*table_top)(void *state);       /* line of the table's titles when drawn last */
+    struct table *(*table)(void *state); /* the list shown, when there are several; NULL: the one */
 };
+
+/** The state of V: app.c's, or a test's. NULL: no memory. */
+void *view_create(const struct view *v, struct app *a) NODISCARD;
+void view_destroy(const struct view *v, void *state);
+/** Board or feed may say something else now, or the window has another size. */
+void view_update(const struct view *v, void *state);
+/** The list that '/' filters and a click chooses in. */
+struct table *view_table(const struct view *v, void *state);
 
 extern const struct view *const views[]; /* by the digits, ended by NULL: list.c */
 #define VIEWS_MAX 9

@@ -64,7 +64,7 @@ static const struct table_column narrow[COLUMNS] = {
 
 const struct board_client *clients_at(const struct clients *v, int row)
 {
-    return &app_board(v->app)->clients[row];
+    return &app_board(v->screen.app)->clients[row];
 }
 
 static int64_t key_of(void *arg, int row)
@@ -119,7 +119,7 @@ static void cell_quota(const struct clients *v, const struct board_client *c,
 {
     struct sbuf bar;
     if (c->tokens_per_day <= 0) {
-        put(ret, STYLE_DIM, app_is_small(v->app) ? "none" : "no limit");
+        put(ret, STYLE_DIM, app_is_small(v->screen.app) ? "none" : "no limit");
         return;
     }
     if (!client_has_tokens(c)) {
@@ -131,7 +131,7 @@ static void cell_quota(const struct clients *v, const struct board_client *c,
     ret->has_value = true;
     ret->style = part >= 1 ? STYLE_WARN : STYLE_PLAIN;
     double shown = part < 9.99 ? part : 9.99;
-    if (app_is_small(v->app)) {
+    if (app_is_small(v->screen.app)) {
         snprintf(ret->text, sizeof ret->text, "%.0f%%", 100 * shown);
         return;
     }
@@ -170,7 +170,7 @@ static void cell_expires(const struct board *b, const struct board_client *c,
 static void cell(void *arg, int row, int column, struct table_cell *ret)
 {
     const struct clients *v = arg;
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     const struct board_client *c = clients_at(v, row);
     if (column == COL_NAME)
         put(ret, STYLE_PLAIN, c->name);
@@ -203,22 +203,21 @@ static void cell(void *arg, int row, int column, struct table_cell *ret)
 struct table_source clients_source(struct clients *v)
 {
     return (struct table_source){
-        .arg = v, .count = app_board(v->app)->client_count, .key = key_of, .cell = cell};
+        .arg = v, .count = app_board(v->screen.app)->client_count, .key = key_of, .cell = cell};
 }
 
 static void update(void *state)
 {
     struct clients *v = state;
     struct table_source src = clients_source(v);
-    v->table.columns = app_is_small(v->app) ? narrow : wide;
-    table_update(&v->table, &src);
+    table_update(&v->screen.table, &src);
 }
 
 /* ---- drawing ---- */
 
 static void draw_summary(struct clients *v, struct canvas *c, int y)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     int active = 0, closed = 0, limited = 0;
     for (int i = 0; i < b->client_count; i++) {
         const struct board_client *one = &b->clients[i];
@@ -233,21 +232,22 @@ static void draw_summary(struct clients *v, struct canvas *c, int y)
         x += canvas_putf(c, y, x, c->width - x, STYLE_PLAIN, "   not on: %d", closed);
     if (limited)
         x += canvas_putf(c, y, x, c->width - x, STYLE_WARN, "   at their limit: %d", limited);
-    if (v->table.filter.count)
-        canvas_putf(c, y, x, c->width - x, STYLE_WARN, "   filter: %s", v->table.filter.text);
+    if (v->screen.table.filter.count)
+        canvas_putf(c, y, x, c->width - x, STYLE_WARN, "   filter: %s",
+                    v->screen.table.filter.text);
 }
 
 /* Returns the lines used. */
 static int draw_detail(struct clients *v, struct canvas *c, int y, int height)
 {
     int n = 0;
-    int row = table_row(&v->table);
+    int row = table_row(&v->screen.table);
     struct slice rest, line;
     struct sbuf b;
     if (row < 0)
         return 0;
     sbuf_init(&b, 16384);
-    client_describe(app_board(v->app), clients_at(v, row), &b);
+    client_describe(app_board(v->screen.app), clients_at(v, row), &b);
     rest = sbuf_slice(&b);
     for (; n < height && slice_next(&rest, '\n', &line) && line.n; n++)
         canvas_put(c, y + n, 1, c->width - 1,
@@ -259,10 +259,10 @@ static int draw_detail(struct clients *v, struct canvas *c, int y, int height)
 /* Callers, not clients: whoever refuses our certificate never comes to say who it is. */
 static void draw_trust(struct clients *v, struct canvas *c, int y, int height)
 {
-    const struct feed_trust *t = feed_trust(app_feed(v->app));
-    const struct board *b = app_board(v->app);
+    const struct feed_trust *t = feed_trust(app_feed(v->screen.app));
+    const struct board *b = app_board(v->screen.app);
     char ok[16], ago[16];
-    uint8_t style = app_figures_style(app_is_live(v->app));
+    uint8_t style = app_figures_style(app_is_live(v->screen.app));
     if (height < 1)
         return;
     if (!t->at_ms) {
@@ -290,7 +290,7 @@ static void draw_trust(struct clients *v, struct canvas *c, int y, int height)
 
 static int trust_lines(const struct clients *v, int height)
 {
-    const struct feed_trust *t = feed_trust(app_feed(v->app));
+    const struct feed_trust *t = feed_trust(app_feed(v->screen.app));
     int most = height > 30 ? height / 4 : TRUST_LINES, n = t->at_ms && t->count ? t->count + 2 : 1;
     return n < most ? n : most;
 }
@@ -302,16 +302,16 @@ static void draw(void *state, struct canvas *c, int y, int height)
     struct clients *v = state;
     int end = y + height, trust = trust_lines(v, height), below = 6 + trust + 1;
     v->is_utf8 = c->is_utf8;
-    bool is_small = app_is_small(v->app);
+    bool is_small = app_is_small(v->screen.app);
     if (!is_small)
         draw_summary(v, c, y++);
-    int room = end - y, list = is_small ? room : app_board(v->app)->client_count + 1;
+    int room = end - y, list = is_small ? room : app_board(v->screen.app)->client_count + 1;
     if (!is_small && list > room - below)
         list = room - below > 6 ? room - below : 6;
     list = list < room ? list : room;
     struct table_source src = clients_source(v);
-    v->table_y = y;
-    table_draw(&v->table, &src, c, y, 0, c->width, list);
+    v->screen.table_y = y;
+    table_draw(&v->screen.table, &src, c, y, 0, c->width, list);
     if (src.count == 0)
         canvas_put(c, y + 1, 1, c->width - 1, STYLE_DIM, SLICE("no client yet: a adds one"));
     if (is_small)
@@ -327,43 +327,18 @@ static void find_proxy(struct clients *v)
 {
     char hostname[256];
     struct errmsg msg = {0};
-    if (env_proxy(app_conf(v->app), handout_hostname(hostname), v->proxy, &msg) != ERR_OK)
+    if (env_proxy(app_conf(v->screen.app), handout_hostname(hostname), v->proxy, &msg) != ERR_OK)
         snprintf(v->proxy, sizeof v->proxy, "http://PROXY:PORT");
 }
 
-static void *create(struct app *a)
+static void init(void *state)
 {
-    struct clients *v = mem_calloc(1, sizeof *v);
-    if (!v)
-        return NULL;
-    v->app = a;
-    find_proxy(v);
-    table_init(&v->table, wide, COLUMNS, -1, false);
-    return v;
-}
-
-static void destroy(void *state)
-{
-    struct clients *v = state;
-    table_finish(&v->table);
-    mem_free(v);
+    find_proxy(state);
 }
 
 static bool key(void *state, int key)
 {
     return clients_key(state, key);
-}
-
-static struct table *table(void *state)
-{
-    struct clients *v = state;
-    return &v->table;
-}
-
-static int table_top(void *state)
-{
-    const struct clients *v = state;
-    return v->table_y;
 }
 
 const struct view clients_view = {
@@ -388,10 +363,11 @@ const struct view clients_view = {
             "  TODAY requests since 00:00 UTC    QUOTA  tokens of its day\n"
             "  LIMIT its tokens of today are used up\n"
             "  Lines with ! say what it would be answered now, and why.\n",
-    .create = create,
-    .destroy = destroy,
+    .state_size = sizeof(struct clients),
+    .columns = wide,
+    .narrow = narrow,
+    .column_count = COLUMNS,
+    .init = init,
     .update = update,
     .draw = draw,
-    .key = key,
-    .table = table,
-    .table_top = table_top};
+    .key = key};

@@ -7,9 +7,7 @@
 #define CLIENT_TEXT 512
 
 struct clients {
-    struct app *app;
-    struct table table;
-    int table_y;
+    struct screen screen;
     bool is_utf8;            /* of the canvas drawn last: bars are cells of the table */
     char proxy[300];         /* where clients reach us: "http://proxy.corp:3128" */
     char chosen[STAGE_NAME]; /* what a question is about */

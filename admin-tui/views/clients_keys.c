@@ -45,7 +45,7 @@ static bool check_limits(const struct clients *v, struct errmsg *problem)
 {
     int64_t n;
     if (*v->form[F_EXPIRES] && strcmp(v->form[F_EXPIRES], v->was[F_EXPIRES]) != 0 &&
-        !expiry_parse(v->form[F_EXPIRES], app_board(v->app)->now_s, &n))
+        !expiry_parse(v->form[F_EXPIRES], app_board(v->screen.app)->now_s, &n))
         return refuse(problem, "expires: a time ahead, such as 30d, 12h, 2027-01-31, or never");
     if (*v->form[F_RPM] && !quantity_parse(v->form[F_RPM], &n))
         return refuse(problem, "requests/min: a number such as 60 or 1k; 0 is no limit");
@@ -56,7 +56,7 @@ static bool check_limits(const struct clients *v, struct errmsg *problem)
 
 static bool check_pool(const struct clients *v, const char *pool, struct errmsg *problem)
 {
-    if (board_pool_find(app_board(v->app), pool) >= 0)
+    if (board_pool_find(app_board(v->screen.app), pool) >= 0)
         return true;
     (void)err_set(problem, ERR_INVALID, "there is no pool %.64s; 1 shows those that are", pool);
     return false;
@@ -78,7 +78,7 @@ static void add_now(void *state)
             words[n++] = options[i];
             words[n++] = v->form[i];
         }
-    app_run_words(v->app, APP_SHOWS | APP_SECRET, "client added", words, n, SLICE(""));
+    app_run_words(v->screen.app, APP_SHOWS | APP_SECRET, "client added", words, n, SLICE(""));
 }
 
 static const char *or_else(const char *text, const char *other)
@@ -97,7 +97,7 @@ static void review_add(struct clients *v)
         v->form[F_NAME], v->form[F_SERVICE], or_else(v->form[F_POOL], v->form[F_SERVICE]),
         or_else(v->form[F_EXPIRES], "never"), or_else(v->form[F_RPM], "no limit"),
         or_else(v->form[F_TOKENS], "no limit"), or_else(v->form[F_MODELS], "every one"));
-    app_confirm(v->app, "add this client?", text, add_now, v);
+    app_confirm(v->screen.app, "add this client?", text, add_now, v);
 }
 
 static bool take_add(void *state, struct entry *e, struct errmsg *problem)
@@ -110,7 +110,7 @@ static bool take_add(void *state, struct entry *e, struct errmsg *problem)
             return false;
     if (!name_is_valid(slice_of(v->form[F_NAME])))
         return refuse(problem, "a name has 1 to 64 letters, digits or ._-");
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     for (int i = 0; i < b->client_count; i++)
         if (strcmp(b->clients[i].name, v->form[F_NAME]) == 0)
             return refuse(problem, "there is a client of that name");
@@ -134,7 +134,7 @@ static void ask_add(struct clients *v)
         [F_RPM] = FIELD("requests/min", "", "60, 1k; empty: no limit", 12),
         [F_TOKENS] = FIELD("tokens/day", "", "500k, 10M; empty: no limit", 12),
         [F_MODELS] = FIELD("models", "", "patterns with commas, gemini-*; empty: every one", 40)};
-    app_ask_form(v->app, "add a client", fields, CLIENT_FIELDS, take_add, v);
+    app_ask_form(v->screen.app, "add a client", fields, CLIENT_FIELDS, take_add, v);
 }
 
 /* ---- limits ---- */
@@ -170,7 +170,7 @@ static void set_limits_now(void *state)
                              : (f == F_EXPIRES ? "never" : ""));
         words[n++] = pairs[i];
     }
-    app_run_words(v->app, 0, "limits set", words, n, SLICE(""));
+    app_run_words(v->screen.app, 0, "limits set", words, n, SLICE(""));
 }
 
 static bool take_limits(void *state, struct entry *e, struct errmsg *problem)
@@ -195,7 +195,7 @@ static bool take_limits(void *state, struct entry *e, struct errmsg *problem)
     }
     sbuf_adds(&text, "\nit counts from the next request on\n");
     if (n)
-        app_confirm(v->app, v->chosen, sbuf_z(&text), set_limits_now, v);
+        app_confirm(v->screen.app, v->chosen, sbuf_z(&text), set_limits_now, v);
     sbuf_finish(&text);
     return n > 0 || refuse(problem, "nothing is different; Esc goes back");
 }
@@ -216,9 +216,10 @@ static void ask_limits(struct clients *v, const struct board_client *c)
         FIELD("models", v->was[F_MODELS], "patterns with commas; empty: every one", 40),
         FIELD("note", v->was[F_NOTE], "for people", 40)};
     if (strlen(c->models) >= CLIENT_TEXT || strlen(c->note) >= CLIENT_TEXT)
-        app_say(v->app, STYLE_FAIL, "ERROR  its models or note are too long for a form: use :");
+        app_say(v->screen.app, STYLE_FAIL,
+                "ERROR  its models or note are too long for a form: use :");
     else
-        app_ask_form(v->app, v->chosen, fields, ARRAY_LEN(fields), take_limits, v);
+        app_ask_form(v->screen.app, v->chosen, fields, ARRAY_LEN(fields), take_limits, v);
 }
 
 /* ---- on and off ---- */
@@ -255,15 +256,15 @@ static void switch_now(struct clients *v, bool is_on)
         s->names = mem_calloc((size_t)src.count + 1, sizeof *s->names);
     if (!s || !s->names) {
         mem_free(s);
-        app_say(v->app, STYLE_FAIL, "ERROR  %s", err_str(ERR_NOMEM));
+        app_say(v->screen.app, STYLE_FAIL, "ERROR  %s", err_str(ERR_NOMEM));
         return;
     }
     s->is_on = is_on;
     sbuf_init(&what, 400);
     for (int i = 0; i < src.count; i++) {
         const struct board_client *c = clients_at(v, i);
-        bool is_meant = v->table.mark_count ? table_is_marked(&v->table, c->id)
-                                            : strcmp(c->name, v->chosen) == 0;
+        bool is_meant = v->screen.table.mark_count ? table_is_marked(&v->screen.table, c->id)
+                                                   : strcmp(c->name, v->chosen) == 0;
         if (!is_meant)
             continue;
         snprintf(s->names[s->count++], STAGE_NAME, "%s", c->name);
@@ -273,8 +274,8 @@ static void switch_now(struct clients *v, bool is_on)
             sbuf_adds(&what, " ...");
     }
     sbuf_addf(&what, ": state=%s", is_on ? "on" : "off");
-    app_change(v->app, switch_change, s, switching_free, sbuf_z(&what));
-    table_unmark(&v->table);
+    app_change(v->screen.app, switch_change, s, switching_free, sbuf_z(&what));
+    table_unmark(&v->screen.table);
     sbuf_finish(&what);
 }
 
@@ -291,18 +292,19 @@ static void switch_off(void *state)
 static void add_marked(const struct clients *v, struct sbuf *text)
 {
     struct table_source src = clients_source((struct clients *)(uintptr_t)v);
-    if (!v->table.mark_count)
+    if (!v->screen.table.mark_count)
         sbuf_addf(text, "%s\n", v->chosen);
-    for (int i = 0; v->table.mark_count && i < src.count; i++)
-        if (table_is_marked(&v->table, clients_at(v, i)->id))
+    for (int i = 0; v->screen.table.mark_count && i < src.count; i++)
+        if (table_is_marked(&v->screen.table, clients_at(v, i)->id))
             sbuf_addf(text, "%s\n", clients_at(v, i)->name);
 }
 
 static void ask_switch(struct clients *v, const struct board_client *c, bool is_on)
 {
     struct sbuf text;
-    if (is_on && !v->table.mark_count && strcmp(c->state, "revoked") == 0) {
-        app_say(v->app, STYLE_PLAIN, "it has no placeholder: t makes one, then e puts it on");
+    if (is_on && !v->screen.table.mark_count && strcmp(c->state, "revoked") == 0) {
+        app_say(v->screen.app, STYLE_PLAIN,
+                "it has no placeholder: t makes one, then e puts it on");
         return;
     }
     sbuf_init(&text, 1u << 20);
@@ -310,9 +312,9 @@ static void ask_switch(struct clients *v, const struct board_client *c, bool is_
     sbuf_adds(&text, is_on ? "\nanswered again from the next request on\n"
                            : "\nanswered with 403 from the next request on\n"
                              "requests under way go on to their end\n");
-    if (is_on && !v->table.mark_count && strcmp(c->state, "expired") == 0)
+    if (is_on && !v->screen.table.mark_count && strcmp(c->state, "expired") == 0)
         sbuf_adds(&text, "! it has expired: it stays refused until l sets another day\n");
-    app_confirm(v->app, is_on ? "put on?" : "switch off?", sbuf_z(&text),
+    app_confirm(v->screen.app, is_on ? "put on?" : "switch off?", sbuf_z(&text),
                 is_on ? switch_on : switch_off, v);
     sbuf_finish(&text);
 }
@@ -322,7 +324,8 @@ static void ask_switch(struct clients *v, const struct board_client *c, bool is_
 static void rotate_now(void *state)
 {
     struct clients *v = state;
-    app_run(v->app, APP_SHOWS | APP_SECRET, "new token", "client", "rotate", v->chosen, NULL);
+    app_run(v->screen.app, APP_SHOWS | APP_SECRET, "new token", "client", "rotate", v->chosen,
+            NULL);
 }
 
 static void ask_rotate(struct clients *v, const struct board_client *c)
@@ -334,13 +337,13 @@ static void ask_rotate(struct clients *v, const struct board_client *c)
              "! the old one (%.20s..) ends at once: whoever uses it gets 401\n%s",
              v->chosen, *c->visible ? c->visible : "--",
              is_revoked ? "it stays off: e puts it on afterwards\n" : "");
-    app_confirm(v->app, "a new token?", text, rotate_now, v);
+    app_confirm(v->screen.app, "a new token?", text, rotate_now, v);
 }
 
 static void revoke_now(void *state)
 {
     struct clients *v = state;
-    app_run(v->app, 0, "revoked", "client", "revoke", v->chosen, NULL);
+    app_run(v->screen.app, 0, "revoked", "client", "revoke", v->chosen, NULL);
 }
 
 static void ask_revoke(struct clients *v)
@@ -351,13 +354,13 @@ static void ask_revoke(struct clients *v)
              "! they cannot be brought back: undo makes no new ones\n"
              "to rest it, use x (off); for another placeholder, t\n",
              v->chosen);
-    app_confirm_typed(v->app, "revoke this client?", text, v->chosen, revoke_now, v);
+    app_confirm_typed(v->screen.app, "revoke this client?", text, v->chosen, revoke_now, v);
 }
 
 static void move_now(void *state)
 {
     struct clients *v = state;
-    app_run(v->app, 0, "moved", "client", "set", v->chosen, v->path, NULL);
+    app_run(v->screen.app, 0, "moved", "client", "set", v->chosen, v->path, NULL);
 }
 
 static bool take_pool(void *state, struct slice text, struct errmsg *problem)
@@ -371,7 +374,7 @@ static bool take_pool(void *state, struct slice text, struct errmsg *problem)
              "%.64s: pool %.64s -> %.64s\n\nits next request goes to an account of that pool\n"
              "! files, caches and operations that it made at the old one's accounts stay there\n",
              v->chosen, v->was[F_POOL], pool);
-    app_confirm(v->app, "another pool?", ask, move_now, v);
+    app_confirm(v->screen.app, "another pool?", ask, move_now, v);
     return true;
 }
 
@@ -380,14 +383,14 @@ static void ask_pool(struct clients *v, const struct board_client *c)
     char prompt[STAGE_NAME + 16];
     snprintf(v->was[F_POOL], CLIENT_TEXT, "%s", c->pool);
     snprintf(prompt, sizeof prompt, "pool of %s: ", v->chosen);
-    app_ask_line(v->app, prompt, c->pool, take_pool, v);
+    app_ask_line(v->screen.app, prompt, c->pool, take_pool, v);
 }
 
 static void virtual_now(void *state)
 {
     struct clients *v = state;
-    app_run(v->app, 0, "service-account file written", "client", "service-account", v->chosen,
-            "--out", v->path, NULL);
+    app_run(v->screen.app, 0, "service-account file written", "client", "service-account",
+            v->chosen, "--out", v->path, NULL);
 }
 
 static bool take_path(void *state, struct slice text, struct errmsg *problem)
@@ -403,7 +406,7 @@ static bool take_path(void *state, struct slice text, struct errmsg *problem)
              "it works through this proxy only, and nothing of it is shown here\n"
              "! an earlier file of this client ends at once\n",
              v->chosen, v->path);
-    app_confirm(v->app, "write this file?", ask, virtual_now, v);
+    app_confirm(v->screen.app, "write this file?", ask, virtual_now, v);
     return true;
 }
 
@@ -411,7 +414,7 @@ static void ask_virtual(struct clients *v)
 {
     char name[STAGE_NAME + 8];
     snprintf(name, sizeof name, "%s.json", v->chosen);
-    app_ask_line(v->app, "write its service-account file to: ", name, take_path, v);
+    app_ask_line(v->screen.app, "write its service-account file to: ", name, take_path, v);
 }
 
 static bool take_explain(void *state, struct entry *e, struct errmsg *problem)
@@ -430,7 +433,7 @@ static bool take_explain(void *state, struct entry *e, struct errmsg *problem)
         words[n++] = "--host";
         words[n++] = host;
     }
-    app_run_words(v->app, APP_SHOWS, "who would serve it", words, n, SLICE(""));
+    app_run_words(v->screen.app, APP_SHOWS, "who would serve it", words, n, SLICE(""));
     return true;
 }
 
@@ -439,14 +442,15 @@ static void ask_explain(struct clients *v)
     static const struct entry_field fields[] = {
         FIELD("model", "", "gemini-2.5-pro; empty: a request that names none", 40),
         FIELD("host", "", "empty: the one that fits its pool's first account", 40)};
-    app_ask_form(v->app, "explain: which account would serve it?", fields, 2, take_explain, v);
+    app_ask_form(v->screen.app, "explain: which account would serve it?", fields, 2, take_explain,
+                 v);
 }
 
 static bool key_one(struct clients *v, const struct board_client *c, int key)
 {
     switch (key) {
     case TERM_ENTER:
-        app_run(v->app, APP_SHOWS, v->chosen, "client", "show", v->chosen, NULL);
+        app_run(v->screen.app, APP_SHOWS, v->chosen, "client", "show", v->chosen, NULL);
         return true;
     case 't':
         ask_rotate(v, c);
@@ -481,7 +485,7 @@ bool clients_key(struct clients *v, int key)
         ask_add(v);
         return true;
     }
-    int row = table_row(&v->table);
+    int row = table_row(&v->screen.table);
     if (row < 0)
         return false;
     const struct board_client *c = clients_at(v, row);

@@ -36,7 +36,7 @@ unsigned events_kind_of(const struct board_event *e)
 
 const struct board_event *events_event(const struct events *v, int row)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     bool is_there = row >= 0 && row < v->count && v->rows[row] < b->event_count;
     return is_there ? &b->events[v->rows[row]] : NULL;
 }
@@ -50,8 +50,8 @@ static int64_t key_of(void *arg, int row)
 static void put_time(const struct events *v, const struct board_event *e, struct table_cell *ret)
 {
     char text[16];
-    show_time(e->at_ms / 1000, app_board(v->app)->now_s, text);
-    snprintf(ret->text, sizeof ret->text, "%.*s", app_is_small(v->app) ? 5 : 15, text);
+    show_time(e->at_ms / 1000, app_board(v->screen.app)->now_s, text);
+    snprintf(ret->text, sizeof ret->text, "%.*s", app_is_small(v->screen.app) ? 5 : 15, text);
     ret->value = (double)e->at_ms;
     ret->has_value = true;
 }
@@ -117,7 +117,7 @@ static int by_time(const void *a, const void *b, void *arg)
 
 static void collect(struct events *v)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     v->count = 0;
     if (b->event_count > v->space) {
         int *more = mem_realloc(v->rows, (size_t)b->event_count * sizeof *more);
@@ -133,20 +133,12 @@ static void collect(struct events *v)
         qsort_r(v->rows, (size_t)v->count, sizeof *v->rows, by_time, (void *)(uintptr_t)b->events);
 }
 
-/* Following is staying at the top, as on the requests' screen. */
 void events_update(struct events *v)
 {
-    bool has_moved = v->table.cursor != 0 && v->table.shown > 0;
-    v->table.columns = app_is_small(v->app) ? narrow : wide;
-    if (has_moved || v->table.sort >= 0)
-        v->follows = false;
-    if (v->follows) {
-        v->table.cursor = v->table.top = 0;
-        v->table.has_cursor = false;
-    }
+    table_follow_top(&v->screen.table, &v->follows);
     collect(v);
     struct table_source src = source(v);
-    table_update(&v->table, &src);
+    table_update(&v->screen.table, &src);
 }
 
 static void update(void *state)
@@ -158,26 +150,27 @@ static void update(void *state)
 
 static void draw_summary(struct events *v, struct canvas *c, int y)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     int x = canvas_putf(c, y, 0, c->width, STYLE_PLAIN,
                         "show [%c]audit [%c]alarm [%c]info   %d of %d   FOLLOW %s",
                         v->kinds & EVENTS_AUDIT ? 'x' : ' ', v->kinds & EVENTS_ALARM ? 'x' : ' ',
-                        v->kinds & EVENTS_INFO ? 'x' : ' ', v->table.shown, b->event_count,
+                        v->kinds & EVENTS_INFO ? 'x' : ' ', v->screen.table.shown, b->event_count,
                         v->follows ? "on" : "off");
-    if (v->table.filter.count)
-        canvas_putf(c, y, x, c->width - x, STYLE_WARN, "   filter: %s", v->table.filter.text);
+    if (v->screen.table.filter.count)
+        canvas_putf(c, y, x, c->width - x, STYLE_WARN, "   filter: %s",
+                    v->screen.table.filter.text);
 }
 
 static void draw_detail(struct events *v, struct canvas *c, int y, int height)
 {
-    int row = table_row(&v->table);
+    int row = table_row(&v->screen.table);
     const struct board_event *e = row >= 0 ? events_event(v, row) : NULL;
     struct sbuf b;
     struct slice rest, line;
     if (!e || height < 1)
         return;
     sbuf_init(&b, 1u << 20);
-    events_describe(app_board(v->app), e, &b);
+    events_describe(app_board(v->screen.app), e, &b);
     rest = sbuf_slice(&b);
     int i = 0;
     for (; i < height && slice_next(&rest, '\n', &line); i++)
@@ -205,18 +198,20 @@ static void draw(void *state, struct canvas *c, int y, int height)
     struct events *v = state;
     struct table_source src = source(v);
     int list = height;
-    if (!app_is_small(v->app)) {
+    if (!app_is_small(v->screen.app)) {
         draw_summary(v, c, y++);
         height--;
         int most = height - DETAIL_LINES - 1;
-        list = most < 4 ? height : v->table.shown + 1 < most ? v->table.shown + 1 : most;
+        list = most < 4                           ? height
+               : v->screen.table.shown + 1 < most ? v->screen.table.shown + 1
+                                                  : most;
         list = list < 2 ? 2 : list;
     }
-    v->table_y = y;
-    table_draw(&v->table, &src, c, y, 0, c->width, list);
-    if (v->table.shown == 0)
+    v->screen.table_y = y;
+    table_draw(&v->screen.table, &src, c, y, 0, c->width, list);
+    if (v->screen.table.shown == 0)
         draw_empty(v, c, y + 1);
-    if (!app_is_small(v->app))
+    if (!app_is_small(v->screen.app))
         draw_detail(v, c, y + list + 1, height - list - 1);
 }
 
@@ -227,36 +222,17 @@ static bool key(void *state, int key)
     return events_key(state, key);
 }
 
-static void *create(struct app *a)
+static void init(void *state)
 {
-    struct events *v = mem_calloc(1, sizeof *v);
-    if (!v)
-        return NULL;
-    v->app = a;
+    struct events *v = state;
     v->follows = true;
     v->kinds = EVENTS_ALL;
-    table_init(&v->table, wide, COLUMNS, -1, false);
-    return v;
 }
 
-static void destroy(void *state)
+static void finish(void *state)
 {
     struct events *v = state;
-    table_finish(&v->table);
     mem_free(v->rows);
-    mem_free(v);
-}
-
-static struct table *table(void *state)
-{
-    struct events *v = state;
-    return &v->table;
-}
-
-static int table_top(void *state)
-{
-    const struct events *v = state;
-    return v->table_y;
 }
 
 const struct view events_view = {
@@ -273,10 +249,12 @@ const struct view events_view = {
             "  e  write what is shown as JSON lines to a new file of mode 0600\n"
             "  f  follow the newest (moving away stops it)     Enter  all of this one\n"
             "  xN  so many within ten minutes     VER  version of the settings afterwards\n",
-    .create = create,
-    .destroy = destroy,
+    .state_size = sizeof(struct events),
+    .columns = wide,
+    .narrow = narrow,
+    .column_count = COLUMNS,
+    .init = init,
+    .finish = finish,
     .update = update,
     .draw = draw,
-    .key = key,
-    .table = table,
-    .table_top = table_top};
+    .key = key};

@@ -12,9 +12,7 @@ enum events_kind {
 };
 
 struct events {
-    struct app *app;
-    struct table table;
-    int table_y;
+    struct screen screen;
     unsigned kinds; /* shown */
     bool follows;
     int *rows, count, space; /* indices of the board's events, of these kinds */

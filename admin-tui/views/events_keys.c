@@ -31,8 +31,8 @@ static void follow(struct events *v)
 {
     v->follows = !v->follows;
     if (v->follows) {
-        v->table.sort = -1;
-        v->table.cursor = 0;
+        v->screen.table.sort = -1;
+        v->screen.table.cursor = 0;
     }
     events_update(v);
 }
@@ -42,12 +42,13 @@ static void follow(struct events *v)
 static void undo(struct events *v, const struct board_event *e)
 {
     if (strcmp(e->kind, "audit") != 0 || (!*e->before && !*e->after))
-        app_say(v->app, STYLE_PLAIN, "only a change of a setting can be undone: o shows changes");
+        app_say(v->screen.app, STYLE_PLAIN,
+                "only a change of a setting can be undone: o shows changes");
     else if (e->undone_by)
-        app_say(v->app, STYLE_PLAIN, "it is undone already, by event %lld",
+        app_say(v->screen.app, STYLE_PLAIN, "it is undone already, by event %lld",
                 (long long)e->undone_by);
     else
-        app_undo(v->app, e->id);
+        app_undo(v->screen.app, e->id);
 }
 
 /* ---- export ---- */
@@ -61,8 +62,8 @@ static bool take_file(void *state, struct slice text, struct errmsg *problem)
         return err_set(problem, ERR_INVALID, "the name of a file that is not there yet") == ERR_OK;
     sbuf_init(&out, EXPORT_MAX);
     int lines = 0;
-    for (int i = 0; i < v->table.shown; i++) {
-        const struct board_event *e = events_event(v, v->table.order[i]);
+    for (int i = 0; i < v->screen.table.shown; i++) {
+        const struct board_event *e = events_event(v, v->screen.table.order[i]);
         if (e) {
             events_json(e, &out);
             lines++;
@@ -72,8 +73,8 @@ static bool take_file(void *state, struct slice text, struct errmsg *problem)
                             : output_new(path, 0600, sbuf_slice(&out), problem);
     sbuf_finish(&out);
     if (e == ERR_OK)
-        app_say(v->app, STYLE_GOOD, "OK  wrote %d event%s to %.200s", lines, lines == 1 ? "" : "s",
-                path);
+        app_say(v->screen.app, STYLE_GOOD, "OK  wrote %d event%s to %.200s", lines,
+                lines == 1 ? "" : "s", path);
     return e == ERR_OK;
 }
 
@@ -83,8 +84,8 @@ static void show_page(struct events *v, const struct board_event *e)
 {
     struct sbuf b;
     sbuf_init(&b, 1u << 20);
-    events_describe(app_board(v->app), e, &b);
-    app_page(v->app, "event", sbuf_slice(&b), false);
+    events_describe(app_board(v->screen.app), e, &b);
+    app_page(v->screen.app, "event", sbuf_slice(&b), false);
     sbuf_finish(&b);
 }
 
@@ -105,7 +106,7 @@ static bool key_list(struct events *v, int key)
         follow(v);
         return true;
     case 'e':
-        app_ask_line(v->app, "write what is shown as JSON lines to: ", "", take_file, v);
+        app_ask_line(v->screen.app, "write what is shown as JSON lines to: ", "", take_file, v);
         return true;
     default:
         return false;
@@ -116,7 +117,7 @@ bool events_key(struct events *v, int key)
 {
     if (key_list(v, key))
         return true;
-    int row = table_row(&v->table);
+    int row = table_row(&v->screen.table);
     const struct board_event *e = row >= 0 ? events_event(v, row) : NULL;
     if (key != 'u' && key != TERM_ENTER)
         return false;

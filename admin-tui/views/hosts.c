@@ -49,12 +49,12 @@ static int fixed_behind(const struct hosts *v)
 
 int hosts_row_count(const struct hosts *v)
 {
-    return FIXED_BEFORE + app_board(v->app)->rule_count + fixed_behind(v);
+    return FIXED_BEFORE + app_board(v->screen.app)->rule_count + fixed_behind(v);
 }
 
 const struct board_rule *hosts_rule(const struct hosts *v, int row, enum fixed *ret_fixed)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     int behind = row - FIXED_BEFORE - b->rule_count;
     if (row >= FIXED_BEFORE && behind < 0)
         return &b->rules[row - FIXED_BEFORE];
@@ -67,7 +67,7 @@ const struct board_rule *hosts_rule(const struct hosts *v, int row, enum fixed *
 
 int hosts_number(const struct hosts *v, int64_t rule_id)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     for (int i = 0; i < b->rule_count; i++)
         if (b->rules[i].id == rule_id)
             return FIXED_BEFORE + i + 1;
@@ -167,13 +167,13 @@ static void rule_cell(void *arg, int row, int column, struct table_cell *ret)
 static int64_t model_key(void *arg, int row)
 {
     const struct hosts *v = arg;
-    return app_board(v->app)->models[row].id;
+    return app_board(v->screen.app)->models[row].id;
 }
 
 static void model_cell(void *arg, int row, int column, struct table_cell *ret)
 {
     const struct hosts *v = arg;
-    const struct board_model *m = &app_board(v->app)->models[row];
+    const struct board_model *m = &app_board(v->screen.app)->models[row];
     snprintf(ret->text, sizeof ret->text, "%s",
              column == COL_ACCOUNT ? m->account
              : column == COL_MODEL ? m->model
@@ -189,20 +189,21 @@ static struct table_source rule_source(struct hosts *v)
 
 static struct table_source model_source(struct hosts *v)
 {
-    return (struct table_source){
-        .arg = v, .count = app_board(v->app)->model_count, .key = model_key, .cell = model_cell};
+    return (struct table_source){.arg = v,
+                                 .count = app_board(v->screen.app)->model_count,
+                                 .key = model_key,
+                                 .cell = model_cell};
 }
 
 static void update(void *state)
 {
     struct hosts *v = state;
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     v->has_virtual = false;
-    for (int i = 0; app_conf(v->app)->policy.virtual_accounts && i < b->client_count; i++)
+    for (int i = 0; app_conf(v->screen.app)->policy.virtual_accounts && i < b->client_count; i++)
         v->has_virtual |= b->clients[i].has_virtual;
-    v->rules.columns = app_is_small(v->app) ? narrow : wide;
     struct table_source rules = rule_source(v), models = model_source(v);
-    table_update(&v->rules, &rules);
+    table_update(&v->screen.table, &rules);
     table_update(&v->models, &models);
     hosts_look(v);
 }
@@ -211,8 +212,8 @@ static void update(void *state)
 
 static void draw_summary(struct hosts *v, struct canvas *c, int y)
 {
-    const struct board *b = app_board(v->app);
-    const struct table *t = v->shows_models ? &v->models : &v->rules;
+    const struct board *b = app_board(v->screen.app);
+    const struct table *t = v->shows_models ? &v->models : &v->screen.table;
     int x =
         v->shows_models
             ? canvas_putf(c, y, 0, c->width, STYLE_PLAIN,
@@ -251,7 +252,7 @@ static void draw_answer(struct hosts *v, struct canvas *c, int y, int height)
 static void draw_meaning(struct hosts *v, struct canvas *c, int y)
 {
     enum fixed f = FIXED_REST;
-    int row = table_row(&v->rules);
+    int row = table_row(&v->screen.table);
     static const char *const fixed[FIXED_COUNT] = {
         [FIXED_PORT] = "a CONNECT to any other port is refused with 403",
         [FIXED_ADDRESS] = "never dialled, also when a name resolves to one; metadata servers, too",
@@ -274,9 +275,9 @@ static void draw_meaning(struct hosts *v, struct canvas *c, int y)
 
 static void draw_list(struct hosts *v, struct canvas *c, int y, int height)
 {
-    v->table_y = y;
+    v->screen.table_y = y;
     struct table_source src = v->shows_models ? model_source(v) : rule_source(v);
-    table_draw(v->shows_models ? &v->models : &v->rules, &src, c, y, 0, c->width, height);
+    table_draw(v->shows_models ? &v->models : &v->screen.table, &src, c, y, 0, c->width, height);
     if (src.count == 0)
         canvas_put(c, y + 1, 1, c->width - 1, STYLE_DIM,
                    SLICE("no row: every account serves every model of its kind; a adds one"));
@@ -286,10 +287,10 @@ static void draw(void *state, struct canvas *c, int y, int height)
 {
     struct hosts *v = state;
     int end = y + height, answer = answer_lines(v);
-    bool is_small = app_is_small(v->app);
+    bool is_small = app_is_small(v->screen.app);
     if (!is_small)
         draw_summary(v, c, y++);
-    int count = v->shows_models ? app_board(v->app)->model_count : hosts_row_count(v);
+    int count = v->shows_models ? app_board(v->screen.app)->model_count : hosts_row_count(v);
     int list = (count > 0 ? count : 1) + 1, room = end - y;
     int below = is_small ? (*v->tested ? 3 : 0) : answer + 3;
     if (list > room - below)
@@ -312,27 +313,20 @@ static void draw(void *state, struct canvas *c, int y, int height)
 
 /* ---- the screen ---- */
 
-static void *create(struct app *a)
-{
-    struct hosts *v = mem_calloc(1, sizeof *v);
-    if (!v)
-        return NULL;
-    v->app = a;
-    sbuf_init(&v->answer, 4096);
-    table_init(&v->rules, wide, RULE_COLUMNS, -1, false);
-    table_init(&v->models, model_columns, MODEL_COLUMNS, -1, false);
-    hosts_read_conf(v);
-    return v;
-}
-
-static void destroy(void *state)
+static void init(void *state)
 {
     struct hosts *v = state;
-    table_finish(&v->rules);
+    sbuf_init(&v->answer, 4096);
+    table_init(&v->models, model_columns, MODEL_COLUMNS, -1, false);
+    hosts_read_conf(v);
+}
+
+static void finish(void *state)
+{
+    struct hosts *v = state;
     table_finish(&v->models);
     policy_destroy(v->policy);
     sbuf_finish(&v->answer);
-    mem_free(v);
 }
 
 static bool key(void *state, int key)
@@ -340,7 +334,8 @@ static bool key(void *state, int key)
     struct hosts *v = state;
     if (key == 'M')
         v->shows_models = !v->shows_models;
-    else if (key == TERM_ESC && *v->tested && !v->rules.filter.count && !v->models.filter.count)
+    else if (key == TERM_ESC && *v->tested && !v->screen.table.filter.count &&
+             !v->models.filter.count)
         v->tested[0] = '\0';
     else
         return hosts_key(v, key);
@@ -351,13 +346,7 @@ static bool key(void *state, int key)
 static struct table *table(void *state)
 {
     struct hosts *v = state;
-    return v->shows_models ? &v->models : &v->rules;
-}
-
-static int table_top(void *state)
-{
-    const struct hosts *v = state;
-    return v->table_y;
+    return v->shows_models ? &v->models : &v->screen.table;
 }
 
 const struct view hosts_view = {
@@ -379,10 +368,13 @@ const struct view hosts_view = {
             "  swap    TLS ends here, and a token of an account takes the placeholder's place\n"
             "  tunnel  passed on untouched         deny  refused with 403\n"
             "  host  *.domain (any depth)  *-suffix (one label)  *  are patterns\n",
-    .create = create,
-    .destroy = destroy,
+    .state_size = sizeof(struct hosts),
+    .columns = wide,
+    .narrow = narrow,
+    .column_count = RULE_COLUMNS,
+    .init = init,
+    .finish = finish,
     .update = update,
     .draw = draw,
     .key = key,
-    .table = table,
-    .table_top = table_top};
+    .table = table};

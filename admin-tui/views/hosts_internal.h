@@ -18,10 +18,9 @@ enum fixed {
 };
 
 struct hosts {
-    struct app *app;
+    struct screen screen;
     bool shows_models;
-    struct table rules, models;
-    int table_y;
+    struct table models;   /* the other list */
     struct policy *policy; /* NULL: the configuration makes no sense */
     char ports[128], deny[256];
     enum verdict rest; /* for hosts without a rule */

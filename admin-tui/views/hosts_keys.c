@@ -62,10 +62,11 @@ static bool take_test(void *state, struct slice text, struct errmsg *problem)
 static void ask_test(struct hosts *v)
 {
     enum fixed f = FIXED_REST;
-    int row = v->shows_models ? -1 : table_row(&v->rules);
+    int row = v->shows_models ? -1 : table_row(&v->screen.table);
     const struct board_rule *r = row >= 0 ? hosts_rule(v, row, &f) : NULL;
     bool is_whole = r && r->pattern[0] != '*' && strlen(r->pattern) < sizeof v->tested;
-    app_ask_line(v->app, "test HOST[:PORT]: ", is_whole ? r->pattern : v->tested, take_test, v);
+    app_ask_line(v->screen.app, "test HOST[:PORT]: ", is_whole ? r->pattern : v->tested, take_test,
+                 v);
 }
 
 /* ---- rules ---- */
@@ -85,13 +86,13 @@ static void set_rule(void *state)
     }
     words[n++] = v->form[F_PATTERN];
     words[n++] = v->form[F_ACTION];
-    app_run_words(v->app, 0, "rule set", words, n, SLICE(""));
+    app_run_words(v->screen.app, 0, "rule set", words, n, SLICE(""));
 }
 
 /* Is what is to be added there already? */
 static const struct board_rule *find_rule(const struct hosts *v, const char *pattern)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     for (int i = 0; i < b->rule_count; i++)
         if (slice_ieq(slice_of(b->rules[i].pattern), slice_of(pattern)))
             return &b->rules[i];
@@ -135,7 +136,7 @@ static void review_rule(struct hosts *v)
         sbuf_adds(&text, "! every host that no other rule knows is open to whoever may connect\n");
     if (*v->edited && strcmp(v->edited, v->form[F_PATTERN]) != 0)
         sbuf_addf(&text, "! the rule for %.200s stays as it is: D removes it\n", v->edited);
-    app_confirm(v->app, v->is_change ? "change this rule?" : "add this rule?", sbuf_z(&text),
+    app_confirm(v->screen.app, v->is_change ? "change this rule?" : "add this rule?", sbuf_z(&text),
                 set_rule, v);
     sbuf_finish(&text);
 }
@@ -172,13 +173,14 @@ static void ask_rule(struct hosts *v, const struct board_rule *r)
             FIELD("api", r ? r->api : "", "swap: gemini, vertex or anthropic; empty: as known", 12),
         [F_PATHS] = FIELD("paths", r ? r->paths : "",
                           "swap: globs with commas; empty: the API's own; '*' all", 44)};
-    app_ask_form(v->app, r ? "change a rule" : "add a rule", fields, HOST_FIELDS, take_rule, v);
+    app_ask_form(v->screen.app, r ? "change a rule" : "add a rule", fields, HOST_FIELDS, take_rule,
+                 v);
 }
 
 static void remove_rule(void *state)
 {
     struct hosts *v = state;
-    app_run(v->app, 0, "rule removed", "host", "rm", v->form[F_PATTERN], NULL);
+    app_run(v->screen.app, 0, "rule removed", "host", "rm", v->form[F_PATTERN], NULL);
 }
 
 static void ask_remove_rule(struct hosts *v, const struct board_rule *r)
@@ -190,7 +192,7 @@ static void ask_remove_rule(struct hosts *v, const struct board_rule *r)
              "%.253s: %.10s %.12s\n\nthe next rule that matches decides then\n%s", r->pattern,
              r->action, r->api,
              is_swap ? "! clients' requests to it are no longer given a token\n" : "");
-    app_confirm(v->app, "remove this rule?", text, remove_rule, v);
+    app_confirm(v->screen.app, "remove this rule?", text, remove_rule, v);
 }
 
 /* ---- model rows ---- */
@@ -202,7 +204,7 @@ static void set_model(void *state)
     int n = 4;
     if (*v->form[F_DOMAIN])
         words[n++] = v->form[F_DOMAIN];
-    app_run_words(v->app, 0, "model row set", words, n, SLICE(""));
+    app_run_words(v->screen.app, 0, "model row set", words, n, SLICE(""));
 }
 
 static bool take_model(void *state, struct entry *e, struct errmsg *problem)
@@ -211,7 +213,7 @@ static bool take_model(void *state, struct entry *e, struct errmsg *problem)
     char text[3 * HOST_TEXT];
     if (!take_fields(v, e, 3, problem))
         return false;
-    int at = board_account_find(app_board(v->app), v->form[F_ACCOUNT]);
+    int at = board_account_find(app_board(v->screen.app), v->form[F_ACCOUNT]);
     if (at < 0)
         return refuse(problem, "there is no such account; 1 shows those that are");
     if (!*v->form[F_MODEL] || v->form[F_MODEL][0] == '-')
@@ -221,30 +223,30 @@ static bool take_model(void *state, struct entry *e, struct errmsg *problem)
     snprintf(text, sizeof text, "account  %.64s\nmodel    %.128s\ndomain   %.253s\n\n%s",
              v->form[F_ACCOUNT], v->form[F_MODEL],
              or_else(v->form[F_DOMAIN], "the request's own host"),
-             app_board(v->app)->accounts[at].models
+             app_board(v->screen.app)->accounts[at].models
                  ? "it serves this beside the models that it has\n"
                  : "! it has no rows and serves every model: from now on only this one\n");
-    app_confirm(v->app, "add this row?", text, set_model, v);
+    app_confirm(v->screen.app, "add this row?", text, set_model, v);
     return true;
 }
 
 static void ask_model(struct hosts *v)
 {
     int row = table_row(&v->models);
-    const struct board_model *m = row >= 0 ? &app_board(v->app)->models[row] : NULL;
+    const struct board_model *m = row >= 0 ? &app_board(v->screen.app)->models[row] : NULL;
     const struct entry_field fields[] = {
         FIELD("account", m ? m->account : "", "who serves it", 40),
         FIELD("model", "", "gemini-2.5-pro, or a pattern: gemini-*", 40),
         FIELD("domain", "", "europe-west4-aiplatform.googleapis.com; empty: the request's own",
               44)};
-    app_ask_form(v->app, "add a model row", fields, 3, take_model, v);
+    app_ask_form(v->screen.app, "add a model row", fields, 3, take_model, v);
 }
 
 static void remove_model(void *state)
 {
     struct hosts *v = state;
-    app_run(v->app, 0, "model row removed", "model", "rm", v->form[F_ACCOUNT], v->form[F_MODEL],
-            NULL);
+    app_run(v->screen.app, 0, "model row removed", "model", "rm", v->form[F_ACCOUNT],
+            v->form[F_MODEL], NULL);
 }
 
 static int rows_of(const struct board *b, const char *account)
@@ -258,13 +260,13 @@ static int rows_of(const struct board *b, const char *account)
 static void ask_remove_model(struct hosts *v, const struct board_model *m)
 {
     char text[1024];
-    bool is_last = rows_of(app_board(v->app), m->account) == 1;
+    bool is_last = rows_of(app_board(v->screen.app), m->account) == 1;
     snprintf(v->form[F_ACCOUNT], HOST_TEXT, "%s", m->account);
     snprintf(v->form[F_MODEL], HOST_TEXT, "%s", m->model);
     snprintf(
         text, sizeof text, "%.64s no longer serves %.128s by this row\n%s", m->account, m->model,
         is_last ? "! it is its last one: from now on it serves every model of its kind\n" : "");
-    app_confirm(v->app, "remove this row?", text, remove_model, v);
+    app_confirm(v->screen.app, "remove this row?", text, remove_model, v);
 }
 
 /* ---- keys ---- */
@@ -275,7 +277,7 @@ static bool key_models(struct hosts *v, int key)
     if (key == 'a')
         ask_model(v);
     else if (key == 'D' && row >= 0)
-        ask_remove_model(v, &app_board(v->app)->models[row]);
+        ask_remove_model(v, &app_board(v->screen.app)->models[row]);
     else
         return false;
     return true;
@@ -284,14 +286,15 @@ static bool key_models(struct hosts *v, int key)
 static bool key_rules(struct hosts *v, int key)
 {
     enum fixed f = FIXED_REST;
-    int row = table_row(&v->rules);
+    int row = table_row(&v->screen.table);
     const struct board_rule *r = row >= 0 ? hosts_rule(v, row, &f) : NULL;
     if (key == 'a') {
         ask_rule(v, NULL);
     } else if (key != 'e' && key != 'D' && key != TERM_ENTER) {
         return false;
     } else if (!r) {
-        app_say(v->app, STYLE_PLAIN, "this row is of the configuration file, not of the store");
+        app_say(v->screen.app, STYLE_PLAIN,
+                "this row is of the configuration file, not of the store");
     } else if (key == 'D') {
         ask_remove_rule(v, r);
     } else {

@@ -102,7 +102,7 @@ static bool picture_make(struct picture *p, const struct board *b)
 
 static void say_why(const struct hosts *v, const struct host_look *l, struct sbuf *out)
 {
-    const struct conf *conf = app_conf(v->app);
+    const struct conf *conf = app_conf(v->screen.app);
     int n = l->rule ? hosts_number(v, l->rule->id) : 0;
     const char *pattern = l->rule ? l->rule->pattern.p : "";
     const char *api = l->rule && l->rule->api ? api_name(l->rule->api) : "";
@@ -145,7 +145,7 @@ static void say_accounts(const struct board *b, const struct picture *p, const s
 
 static void say_all(struct hosts *v, const struct picture *p, const struct authority *a)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     struct host_look l;
     struct health *h = NULL;
     char target[HOST_MAX + 10];
@@ -174,7 +174,7 @@ void hosts_look(struct hosts *v)
     }
     if (!v->policy)
         sbuf_adds(&v->answer, "! the configuration is broken: credswap config show says how\n");
-    else if (picture_make(&p, app_board(v->app)))
+    else if (picture_make(&p, app_board(v->screen.app)))
         say_all(v, &p, &a);
     picture_finish(&p);
 }
@@ -206,7 +206,7 @@ static enum verdict rest_of(const struct policy *p, const struct conf *conf)
 
 void hosts_read_conf(struct hosts *v)
 {
-    const struct conf *conf = app_conf(v->app);
+    const struct conf *conf = app_conf(v->screen.app);
     struct errmsg msg = {0};
     join(&conf->policy.ports, v->ports, sizeof v->ports);
     join(&conf->policy.deny_networks, v->deny, sizeof v->deny);

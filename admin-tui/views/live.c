@@ -109,7 +109,7 @@ static void cell_figure(const struct live *v, const struct live_row *r, int colu
                         struct table_cell *ret)
 {
     if (column == COL_AGE)
-        put_age(ret, app_board(v->app)->now_ms - r->when_ms);
+        put_age(ret, app_board(v->screen.app)->now_ms - r->when_ms);
     else if (column == COL_STATUS)
         put_status(ret, r);
     else if (column == COL_MS)
@@ -147,30 +147,21 @@ static struct table_source source(struct live *v)
     return (struct table_source){.arg = v, .count = v->count, .key = key_of, .cell = cell};
 }
 
-/* Following is staying at the top of a list that is not sorted by something else: whoever moves
- * away from there has stopped it. */
 static void update(void *state)
 {
     struct live *v = state;
-    bool has_moved = v->table.cursor != 0 && v->table.shown > 0;
-    v->table.columns = app_is_small(v->app) ? narrow : wide;
-    if (has_moved || v->table.sort >= 0)
-        v->follows = false;
-    if (v->follows) {
-        v->table.cursor = v->table.top = 0;
-        v->table.has_cursor = false;
-    }
+    table_follow_top(&v->screen.table, &v->follows);
     live_collect(v);
     struct table_source src = source(v);
-    table_update(&v->table, &src);
+    table_update(&v->screen.table, &src);
 }
 
 /* ---- drawing ---- */
 
 static void draw_rate(struct live *v, struct canvas *c, int y)
 {
-    const struct feed_figures *f = feed_figures(app_feed(v->app));
-    uint8_t style = app_figures_style(app_is_live(v->app));
+    const struct feed_figures *f = feed_figures(app_feed(v->screen.app));
+    uint8_t style = app_figures_style(app_is_live(v->screen.app));
     char p50[24] = "--", p95[24] = "--";
     uint32_t most = 0;
     if (!f->at_ms) {
@@ -194,20 +185,21 @@ static void draw_summary(struct live *v, struct canvas *c, int y)
 {
     static const char *const shows[] = {"all", "under way only", "ended only"};
     int x;
-    if (app_is_live(v->app))
+    if (app_is_live(v->screen.app))
         x = canvas_putf(c, y, 0, c->width, STYLE_PLAIN, "%d under way   ", v->live_count);
     else
         x = canvas_put(c, y, 0, c->width, STYLE_WARN,
                        SLICE("daemon away: only requests that have ended   "));
     x += canvas_putf(c, y, x, c->width - x, STYLE_PLAIN, "shown %d of %d, %s   FOLLOW %s",
-                     v->table.shown, v->count, shows[v->show], v->follows ? "on" : "off");
-    if (v->table.filter.count)
-        canvas_putf(c, y, x, c->width - x, STYLE_WARN, "   filter: %s", v->table.filter.text);
+                     v->screen.table.shown, v->count, shows[v->show], v->follows ? "on" : "off");
+    if (v->screen.table.filter.count)
+        canvas_putf(c, y, x, c->width - x, STYLE_WARN, "   filter: %s",
+                    v->screen.table.filter.text);
 }
 
 static void draw_detail(struct live *v, struct canvas *c, int y, int height)
 {
-    int row = table_row(&v->table);
+    int row = table_row(&v->screen.table);
     struct sbuf b;
     struct slice rest, line;
     if (row < 0 || row >= v->count || height < 1)
@@ -223,9 +215,9 @@ static void draw_detail(struct live *v, struct canvas *c, int y, int height)
 
 static void draw_empty(struct live *v, struct canvas *c, int y)
 {
-    const char *text = v->count              ? "none passes the filter: Esc clears it"
-                       : app_is_live(v->app) ? "no request yet"
-                                             : "no request in the store";
+    const char *text = v->count                     ? "none passes the filter: Esc clears it"
+                       : app_is_live(v->screen.app) ? "no request yet"
+                                                    : "no request in the store";
     canvas_put(c, y, 1, c->width - 1, STYLE_DIM, slice_of(text));
 }
 
@@ -236,19 +228,21 @@ static void draw(void *state, struct canvas *c, int y, int height)
     struct live *v = state;
     struct table_source src = source(v);
     int list = height;
-    if (!app_is_small(v->app)) {
+    if (!app_is_small(v->screen.app)) {
         draw_rate(v, c, y++);
         draw_summary(v, c, y++);
         height -= 2;
         int most = height - DETAIL_LINES - 1;
-        list = most < 4 ? height : v->table.shown + 1 < most ? v->table.shown + 1 : most;
+        list = most < 4                           ? height
+               : v->screen.table.shown + 1 < most ? v->screen.table.shown + 1
+                                                  : most;
         list = list < 2 ? 2 : list;
     }
-    v->table_y = y;
-    table_draw(&v->table, &src, c, y, 0, c->width, list);
-    if (v->table.shown == 0)
+    v->screen.table_y = y;
+    table_draw(&v->screen.table, &src, c, y, 0, c->width, list);
+    if (v->screen.table.shown == 0)
         draw_empty(v, c, y + 1);
-    if (!app_is_small(v->app))
+    if (!app_is_small(v->screen.app))
         draw_detail(v, c, y + list + 1, height - list - 1);
 }
 
@@ -257,8 +251,8 @@ static void draw(void *state, struct canvas *c, int y, int height)
 static void set_filter(struct live *v, const char *text)
 {
     char problem[160];
-    if (!table_filter(&v->table, slice_of(text), problem, sizeof problem))
-        app_say(v->app, STYLE_FAIL, "ERROR  %s", problem);
+    if (!table_filter(&v->screen.table, slice_of(text), problem, sizeof problem))
+        app_say(v->screen.app, STYLE_FAIL, "ERROR  %s", problem);
     update(v);
 }
 
@@ -266,8 +260,8 @@ static void follow(struct live *v, bool follows)
 {
     v->follows = follows;
     if (follows) {
-        v->table.sort = -1;
-        v->table.cursor = 0;
+        v->screen.table.sort = -1;
+        v->screen.table.cursor = 0;
     }
     update(v);
 }
@@ -275,29 +269,29 @@ static void follow(struct live *v, bool follows)
 /* The slowest on top; again: by time. */
 static void sort_slowest(struct live *v)
 {
-    bool was = v->table.sort == COL_MS && v->table.sort_is_down;
-    v->table.sort = was ? -1 : COL_MS;
-    v->table.sort_is_down = true;
-    v->table.cursor = v->table.top = 0;
-    v->table.has_cursor = false;
+    bool was = v->screen.table.sort == COL_MS && v->screen.table.sort_is_down;
+    v->screen.table.sort = was ? -1 : COL_MS;
+    v->screen.table.sort_is_down = true;
+    v->screen.table.cursor = v->screen.table.top = 0;
+    v->screen.table.has_cursor = false;
     update(v);
 }
 
 static void end_now(void *state)
 {
     struct live *v = state;
-    feed_end(app_feed(v->app), v->chosen);
+    feed_end(app_feed(v->screen.app), v->chosen);
 }
 
 static void ask_end(struct live *v, const struct live_row *r)
 {
     char text[640], target[256], age[16];
     if (!r->is_live) {
-        app_say(v->app, STYLE_PLAIN, "it has ended already");
+        app_say(v->screen.app, STYLE_PLAIN, "it has ended already");
         return;
     }
-    if (!app_is_live(v->app)) {
-        app_say(v->app, STYLE_FAIL, "the daemon does not answer: nothing can be ended now");
+    if (!app_is_live(v->screen.app)) {
+        app_say(v->screen.app, STYLE_FAIL, "the daemon does not answer: nothing can be ended now");
         return;
     }
     live_target(r, target, sizeof target);
@@ -307,7 +301,7 @@ static void ask_end(struct live *v, const struct live_row *r)
              "answer\n! the provider may have counted it already\n",
              r->id, *r->client ? r->client : "(no client)", target, r->phase,
              show_span(r->ms / 1000, age));
-    app_confirm(v->app, "end this request?", text, end_now, v);
+    app_confirm(v->screen.app, "end this request?", text, end_now, v);
 }
 
 static void show_page(struct live *v, const struct live_row *r)
@@ -315,7 +309,7 @@ static void show_page(struct live *v, const struct live_row *r)
     struct sbuf b;
     sbuf_init(&b, 16384);
     live_describe(r, &b);
-    app_page(v->app, "request", sbuf_slice(&b), false);
+    app_page(v->screen.app, "request", sbuf_slice(&b), false);
     sbuf_finish(&b);
 }
 
@@ -326,7 +320,8 @@ static bool key_of_list(struct live *v, int key)
         follow(v, !v->follows);
         return true;
     case 'x':
-        set_filter(v, v->table.filter.count && strcmp(v->table.filter.text, failures) == 0
+        set_filter(v, v->screen.table.filter.count &&
+                              strcmp(v->screen.table.filter.text, failures) == 0
                           ? ""
                           : failures);
         return true;
@@ -347,7 +342,7 @@ static bool key(void *state, int key)
     struct live *v = state;
     if (key_of_list(v, key))
         return true;
-    int row = table_row(&v->table);
+    int row = table_row(&v->screen.table);
     if (row < 0 || row >= v->count)
         return key == 'K' || key == 'c' || key == TERM_ENTER;
     switch (key) {
@@ -355,7 +350,7 @@ static bool key(void *state, int key)
         ask_end(v, &v->rows[row]);
         return true;
     case 'c':
-        app_page(v->app, "request id", slice_of(v->rows[row].id), false);
+        app_page(v->screen.app, "request id", slice_of(v->rows[row].id), false);
         return true;
     case TERM_ENTER:
         show_page(v, &v->rows[row]);
@@ -367,35 +362,16 @@ static bool key(void *state, int key)
 
 /* ---- the whole ---- */
 
-static void *create(struct app *a)
+static void init(void *state)
 {
-    struct live *v = mem_calloc(1, sizeof *v);
-    if (!v)
-        return NULL;
-    v->app = a;
+    struct live *v = state;
     v->follows = true;
-    table_init(&v->table, wide, COLUMNS, -1, false);
-    return v;
 }
 
-static void destroy(void *state)
+static void finish(void *state)
 {
     struct live *v = state;
-    table_finish(&v->table);
     mem_free(v->rows);
-    mem_free(v);
-}
-
-static struct table *table(void *state)
-{
-    struct live *v = state;
-    return &v->table;
-}
-
-static int table_top(void *state)
-{
-    const struct live *v = state;
-    return v->table_y;
 }
 
 const struct view live_view = {
@@ -413,10 +389,12 @@ const struct view live_view = {
             "  AGE    since it began, or ended   MS  how long it took, or takes so far\n"
             "  PHASE  head model token dial send stream reply end; done, FAIL: it is over\n"
             "  ACCOUNT  a>b: a was tried before   TTFB  ms to the answer's first byte\n",
-    .create = create,
-    .destroy = destroy,
+    .state_size = sizeof(struct live),
+    .columns = wide,
+    .narrow = narrow,
+    .column_count = COLUMNS,
+    .init = init,
+    .finish = finish,
     .update = update,
     .draw = draw,
-    .key = key,
-    .table = table,
-    .table_top = table_top};
+    .key = key};

@@ -24,9 +24,7 @@ struct live_row {
 };
 
 struct live {
-    struct app *app;
-    struct table table;
-    int table_y;
+    struct screen screen;
     bool follows;
     enum live_show show;
     struct live_row *rows; /* newest first */

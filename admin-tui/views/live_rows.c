@@ -129,9 +129,9 @@ static bool make_room(struct live *v, int n)
 
 void live_collect(struct live *v)
 {
-    const struct board *b = app_board(v->app);
-    const struct feed_live *f = feed_live(app_feed(v->app));
-    bool is_live = app_is_live(v->app) && f->at_ms;
+    const struct board *b = app_board(v->screen.app);
+    const struct feed_live *f = feed_live(app_feed(v->screen.app));
+    bool is_live = app_is_live(v->screen.app) && f->at_ms;
     v->live_count = is_live ? f->count : 0;
     v->count = 0;
     if (!make_room(v, b->request_count + v->live_count))

@@ -46,9 +46,7 @@ static const struct table_column narrow[COLUMNS] = {
     [COL_NUMBER] = {"VERSION OF THEM", 0, 0, 6, true}};
 
 struct nodes {
-    struct app *app;
-    struct table table;
-    int table_y;
+    struct screen screen;
     char file[ENTRY_TEXT_MAX]; /* of a backup */
 };
 
@@ -67,13 +65,13 @@ static bool is_silent(const struct board *b, const struct board_node *n)
 /* Is it the one whose socket this console speaks with? */
 static bool is_ours(const struct nodes *v, const struct board_node *n)
 {
-    const struct feed_figures *f = feed_figures(app_feed(v->app));
-    return app_is_live(v->app) && f->pid == n->pid && strcmp(f->name, n->name) == 0;
+    const struct feed_figures *f = feed_figures(app_feed(v->screen.app));
+    return app_is_live(v->screen.app) && f->pid == n->pid && strcmp(f->name, n->name) == 0;
 }
 
 static int64_t generation_of(const struct nodes *v, const struct board_node *n)
 {
-    int64_t now = is_ours(v, n) ? feed_figures(app_feed(v->app))->generation : 0;
+    int64_t now = is_ours(v, n) ? feed_figures(app_feed(v->screen.app))->generation : 0;
     return now > n->generation ? now : n->generation;
 }
 
@@ -86,7 +84,7 @@ enum lag {
 /* A node writes its row every few seconds: what it wrote before the last change says nothing. */
 static enum lag lag_of(const struct nodes *v, const struct board_node *n)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     if (is_stopped(n) || is_silent(b, n))
         return LAG_UNKNOWN;
     if (generation_of(v, n) >= b->generation)
@@ -124,7 +122,7 @@ static void cell_state(const struct board *b, const struct board_node *n, struct
 static void cell_generation(const struct nodes *v, const struct board_node *n,
                             struct table_cell *ret)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     enum lag lag = lag_of(v, n);
     if (lag == LAG_UNKNOWN) {
         put_dash(ret);
@@ -143,7 +141,7 @@ static void cell_generation(const struct nodes *v, const struct board_node *n,
 static void cell(void *arg, int row, int column, struct table_cell *ret)
 {
     const struct nodes *v = arg;
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     const struct board_node *n = &b->nodes[row];
     bool is_gone = is_stopped(n) || is_silent(b, n);
     if (column == COL_NAME)
@@ -175,7 +173,7 @@ static int64_t key_of(void *arg, int row)
 {
     const struct nodes *v = arg;
     uint64_t h = 0xcbf29ce484222325u;
-    for (const char *z = app_board(v->app)->nodes[row].name; *z; z++)
+    for (const char *z = app_board(v->screen.app)->nodes[row].name; *z; z++)
         h = (h ^ (unsigned char)*z) * 0x100000001b3u;
     return (int64_t)(h >> 1);
 }
@@ -183,15 +181,14 @@ static int64_t key_of(void *arg, int row)
 static struct table_source source(struct nodes *v)
 {
     return (struct table_source){
-        .arg = v, .count = app_board(v->app)->node_count, .key = key_of, .cell = cell};
+        .arg = v, .count = app_board(v->screen.app)->node_count, .key = key_of, .cell = cell};
 }
 
 static void update(void *state)
 {
     struct nodes *v = state;
     struct table_source src = source(v);
-    v->table.columns = app_is_small(v->app) ? narrow : wide;
-    table_update(&v->table, &src);
+    table_update(&v->screen.table, &src);
 }
 
 /* ---- in words ---- */
@@ -208,7 +205,7 @@ static void describe_silence(const struct board *b, const struct board_node *n, 
 
 static void describe_lag(const struct nodes *v, const struct board_node *n, struct sbuf *out)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     char ago[16];
     sbuf_addf(out, "! it works with settings v%lld, the newest are v%lld, from %s ago\n",
               (long long)generation_of(v, n), (long long)b->generation,
@@ -219,7 +216,7 @@ static void describe_lag(const struct nodes *v, const struct board_node *n, stru
 
 static void describe(const struct nodes *v, const struct board_node *n, struct sbuf *out)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     char since[16], ago[16];
     sbuf_addf(out, "%s   credswapd %s   pid %lld   %s\n", n->name, n->version, (long long)n->pid,
               n->address);
@@ -244,7 +241,7 @@ static void describe(const struct nodes *v, const struct board_node *n, struct s
 
 static void draw_summary(const struct nodes *v, struct canvas *c, int y)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     int running = 0, silent = 0, behind = 0;
     for (int i = 0; i < b->node_count; i++) {
         const struct board_node *n = &b->nodes[i];
@@ -256,8 +253,9 @@ static void draw_summary(const struct nodes *v, struct canvas *c, int y)
     x += canvas_putf(c, y, x, c->width - x, silent ? STYLE_FAIL : STYLE_PLAIN, "%d silent", silent);
     x += canvas_putf(c, y, x, c->width - x, behind ? STYLE_WARN : STYLE_PLAIN, "  %d behind",
                      behind);
-    if (v->table.filter.count)
-        canvas_putf(c, y, x, c->width - x, STYLE_WARN, "   filter: %s", v->table.filter.text);
+    if (v->screen.table.filter.count)
+        canvas_putf(c, y, x, c->width - x, STYLE_WARN, "   filter: %s",
+                    v->screen.table.filter.text);
     else
         canvas_putf(c, y, x, c->width - x, STYLE_PLAIN, "   newest settings v%lld",
                     (long long)b->generation);
@@ -267,7 +265,7 @@ static void draw(void *state, struct canvas *c, int y, int height)
 {
     struct nodes *v = state;
     struct table_source src = source(v);
-    bool is_small = app_is_small(v->app);
+    bool is_small = app_is_small(v->screen.app);
     if (!is_small) {
         draw_summary(v, c, y++);
         height--;
@@ -277,9 +275,9 @@ static void draw(void *state, struct canvas *c, int y, int height)
         list = height;
     else if (list > height - detail)
         list = height - detail > 4 ? height - detail : 4;
-    v->table_y = y;
-    table_draw(&v->table, &src, c, y, 0, c->width, list < height ? list : height);
-    int row = table_row(&v->table);
+    v->screen.table_y = y;
+    table_draw(&v->screen.table, &src, c, y, 0, c->width, list < height ? list : height);
+    int row = table_row(&v->screen.table);
     if (src.count == 0)
         canvas_put(c, y + 1, 1, c->width - 1, STYLE_DIM,
                    SLICE("no proxy has ever run on this store"));
@@ -287,7 +285,7 @@ static void draw(void *state, struct canvas *c, int y, int height)
         return;
     struct sbuf b;
     sbuf_init(&b, 4096);
-    describe(v, &app_board(v->app)->nodes[row], &b);
+    describe(v, &app_board(v->screen.app)->nodes[row], &b);
     lines_draw(c, y + list + 1, height - list - 1, sbuf_slice(&b));
     sbuf_finish(&b);
 }
@@ -299,14 +297,14 @@ static void show_one(struct nodes *v, const struct board_node *n)
     struct sbuf b;
     sbuf_init(&b, 4096);
     describe(v, n, &b);
-    app_page(v->app, n->name, sbuf_slice(&b), false);
+    app_page(v->screen.app, n->name, sbuf_slice(&b), false);
     sbuf_finish(&b);
 }
 
 static void run_restore(void *state)
 {
     struct nodes *v = state;
-    app_run(v->app, 0, "restored", "restore", v->file, NULL);
+    app_run(v->screen.app, 0, "restored", "restore", v->file, NULL);
 }
 
 static bool take_file(struct nodes *v, struct slice text, struct errmsg *problem)
@@ -322,7 +320,7 @@ static bool take_backup(void *state, struct slice text, struct errmsg *problem)
     struct nodes *v = state;
     if (!take_file(v, text, problem))
         return false;
-    app_run(v->app, 0, "backup written", "backup", v->file, NULL);
+    app_run(v->screen.app, 0, "backup written", "backup", v->file, NULL);
     return true;
 }
 
@@ -337,75 +335,46 @@ static bool take_restore(void *state, struct slice text, struct errmsg *problem)
              "then\nit is checked first, and what is there now is kept in a file beside the "
              "store\n",
              v->file);
-    app_confirm_typed(v->app, "replace the whole store?", ask, "restore", run_restore, v);
+    app_confirm_typed(v->screen.app, "replace the whole store?", ask, "restore", run_restore, v);
     return true;
 }
 
 static void ask_backup(struct nodes *v)
 {
     char at[32], name[64];
-    clock_format_utc(app_board(v->app)->now_s, at, sizeof at);
+    clock_format_utc(app_board(v->screen.app)->now_s, at, sizeof at);
     snprintf(name, sizeof name, "credswap-%s.db", at);
-    app_ask_line(v->app, "backup to: ", name, take_backup, v);
+    app_ask_line(v->screen.app, "backup to: ", name, take_backup, v);
 }
 
 static void ask_restore(struct nodes *v)
 {
-    if (app_is_live(v->app))
-        app_say(v->app, STYLE_WARN,
+    if (app_is_live(v->screen.app))
+        app_say(v->screen.app, STYLE_WARN,
                 "stop credswapd first (systemctl stop credswapd), then R; this screen stays");
     else
-        app_ask_line(v->app, "restore from: ", "", take_restore, v);
+        app_ask_line(v->screen.app, "restore from: ", "", take_restore, v);
 }
 
 static bool key(void *state, int key)
 {
     struct nodes *v = state;
-    int row = table_row(&v->table);
+    int row = table_row(&v->screen.table);
     if (key == 'b' || key == 'R') {
         (key == 'b' ? ask_backup : ask_restore)(v);
         return true;
     }
     if (row < 0 || key != TERM_ENTER)
         return false;
-    const struct board_node *n = &app_board(v->app)->nodes[row];
+    const struct board_node *n = &app_board(v->screen.app)->nodes[row];
     if (is_ours(v, n))
-        app_run(v->app, APP_SHOWS, n->name, "status", NULL);
+        app_run(v->screen.app, APP_SHOWS, n->name, "status", NULL);
     else
         show_one(v, n);
     return true;
 }
 
 /* ---- the view ---- */
-
-static void *create(struct app *a)
-{
-    struct nodes *v = mem_calloc(1, sizeof *v);
-    if (!v)
-        return NULL;
-    v->app = a;
-    table_init(&v->table, wide, COLUMNS, -1, false);
-    return v;
-}
-
-static void destroy(void *state)
-{
-    struct nodes *v = state;
-    table_finish(&v->table);
-    mem_free(v);
-}
-
-static struct table *table(void *state)
-{
-    struct nodes *v = state;
-    return &v->table;
-}
-
-static int table_top(void *state)
-{
-    const struct nodes *v = state;
-    return v->table_y;
-}
 
 const struct view nodes_view = {
     .name = "nodes",
@@ -424,10 +393,10 @@ const struct view nodes_view = {
             "  SETTINGS  newest: it works with what the store says now\n"
             "            2 OLD: two changes of the settings have not reached it\n"
             "            --: it has not told yet\n",
-    .create = create,
-    .destroy = destroy,
+    .state_size = sizeof(struct nodes),
+    .columns = wide,
+    .narrow = narrow,
+    .column_count = COLUMNS,
     .update = update,
     .draw = draw,
-    .key = key,
-    .table = table,
-    .table_top = table_top};
+    .key = key};

@@ -45,9 +45,7 @@ static const struct table_column narrow[COLUMNS] = {
     [COL_PRINT] = {"PRINT", 0, 0, 9, false},      [COL_ERROR] = {"LAST ERROR", 0, 0, 10, false}};
 
 struct tokens {
-    struct app *app;
-    struct table table;
-    int table_y;
+    struct screen screen;
     bool is_utf8; /* of the canvas drawn last */
     char chosen[STAGE_NAME];
 };
@@ -71,7 +69,7 @@ static int64_t seconds_left(const struct board *b, const struct board_token *t)
 
 static enum state state_of(const struct tokens *v, const struct board_account *a)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     const struct board_token *t = a->token;
     int64_t left = seconds_left(b, t);
     if (a->kind == ACCOUNT_API_KEY)
@@ -79,7 +77,7 @@ static enum state state_of(const struct tokens *v, const struct board_account *a
     if (t && t->fails)
         return left ? STATE_FAILING : STATE_FAIL;
     if (left)
-        return left <= app_conf(v->app)->oauth.early_refresh ? STATE_RENEW : STATE_OK;
+        return left <= app_conf(v->screen.app)->oauth.early_refresh ? STATE_RENEW : STATE_OK;
     return t && t->mints ? STATE_IDLE : STATE_NONE;
 }
 
@@ -97,7 +95,7 @@ static void put_state(const struct tokens *v, enum state s, struct table_cell *r
     snprintf(ret->text, sizeof ret->text, "%s", words[s].word);
     if (s == STATE_RENEW)
         snprintf(ret->text, sizeof ret->text, "renew <%s",
-                 show_span(app_conf(v->app)->oauth.early_refresh, span));
+                 show_span(app_conf(v->screen.app)->oauth.early_refresh, span));
     ret->style = words[s].style;
 }
 
@@ -169,7 +167,7 @@ static void put_scope(const struct board_token *t, struct table_cell *ret)
 static void cell_token(const struct tokens *v, const struct board_token *t, int column,
                        struct table_cell *ret)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     int64_t left = seconds_left(b, t);
     char text[16];
     if (column == COL_SCOPE)
@@ -200,7 +198,7 @@ static void cell_token(const struct tokens *v, const struct board_token *t, int 
 static void cell(void *arg, int row, int column, struct table_cell *ret)
 {
     const struct tokens *v = arg;
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     const struct board_account *a = &b->accounts[row];
     const struct board_token *t = a->kind == ACCOUNT_API_KEY ? NULL : a->token;
     if (column == COL_NAME)
@@ -218,30 +216,29 @@ static void cell(void *arg, int row, int column, struct table_cell *ret)
 static int64_t key_of(void *arg, int row)
 {
     const struct tokens *v = arg;
-    return app_board(v->app)->accounts[row].id;
+    return app_board(v->screen.app)->accounts[row].id;
 }
 
 static struct table_source source(struct tokens *v)
 {
     return (struct table_source){
-        .arg = v, .count = app_board(v->app)->account_count, .key = key_of, .cell = cell};
+        .arg = v, .count = app_board(v->screen.app)->account_count, .key = key_of, .cell = cell};
 }
 
 static void update(void *state)
 {
     struct tokens *v = state;
     struct table_source src = source(v);
-    v->table.columns = app_is_small(v->app) ? narrow : wide;
-    table_update(&v->table, &src);
+    table_update(&v->screen.table, &src);
 }
 
 /* ---- in words ---- */
 
 static void describe_clock(const struct tokens *v, struct sbuf *out)
 {
-    const struct feed_figures *f = feed_figures(app_feed(v->app));
+    const struct feed_figures *f = feed_figures(app_feed(v->screen.app));
     char words[96];
-    if (!app_is_live(v->app))
+    if (!app_is_live(v->screen.app))
         sbuf_adds(out, "clock of this host against the token endpoint's: -- (the daemon knows)\n");
     else if (!f->has_skew)
         sbuf_adds(out, "clock of this host against the token endpoint's: -- (no answer yet)\n");
@@ -291,12 +288,12 @@ static void describe_rest(const struct tokens *v, const struct board_account *a,
         sbuf_adds(out, "the next request that needs one mints it, or m does now\n");
     else if (s == STATE_OK || s == STATE_RENEW)
         sbuf_addf(out, "renewed in the background when it is used in its last %s\n",
-                  show_span(app_conf(v->app)->oauth.early_refresh, span));
+                  show_span(app_conf(v->screen.app)->oauth.early_refresh, span));
 }
 
 static void describe(const struct tokens *v, int row, struct sbuf *out)
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     const struct board_account *a = &b->accounts[row];
     enum state s = state_of(v, a);
     sbuf_addf(out, "%s   %s", a->name, *a->email ? a->email : a->host);
@@ -318,7 +315,7 @@ static void describe(const struct tokens *v, int row, struct sbuf *out)
 
 static void count_states(const struct tokens *v, int ret[STATE_NONE + 1])
 {
-    const struct board *b = app_board(v->app);
+    const struct board *b = app_board(v->screen.app);
     for (int i = 0; i < b->account_count; i++)
         ret[state_of(v, &b->accounts[i])]++;
 }
@@ -326,10 +323,10 @@ static void count_states(const struct tokens *v, int ret[STATE_NONE + 1])
 /* Of the requests that needed a token since the daemon began. */
 static void draw_hits(const struct tokens *v, struct canvas *c, int y, int x)
 {
-    const struct feed_figures *f = feed_figures(app_feed(v->app));
+    const struct feed_figures *f = feed_figures(app_feed(v->screen.app));
     double sum = (double)f->tokens_memory + (double)f->tokens_store + (double)f->mints;
     char mints[16], failed[16];
-    uint8_t style = app_figures_style(app_is_live(v->app));
+    uint8_t style = app_figures_style(app_is_live(v->screen.app));
     if (!f->at_ms || sum <= 0) {
         canvas_put(c, y, x, c->width - x, STYLE_DIM,
                    SLICE("served from memory --  db --  mint --"));
@@ -351,8 +348,8 @@ static void draw_summary(const struct tokens *v, struct canvas *c, int y)
     x += canvas_putf(c, y, x, c->width - x, failing ? STYLE_FAIL : STYLE_PLAIN, "%d FAIL", failing);
     x += canvas_putf(c, y, x, c->width - x, STYLE_PLAIN, "  %d idle   ",
                      n[STATE_IDLE] + n[STATE_NONE]);
-    if (v->table.filter.count)
-        canvas_putf(c, y, x, c->width - x, STYLE_WARN, "filter: %s", v->table.filter.text);
+    if (v->screen.table.filter.count)
+        canvas_putf(c, y, x, c->width - x, STYLE_WARN, "filter: %s", v->screen.table.filter.text);
     else
         draw_hits(v, c, y, x);
 }
@@ -360,7 +357,7 @@ static void draw_summary(const struct tokens *v, struct canvas *c, int y)
 static void draw_detail(struct tokens *v, struct canvas *c, int y, int height)
 {
     struct sbuf b;
-    int row = table_row(&v->table);
+    int row = table_row(&v->screen.table);
     if (row < 0 || height < 1)
         return;
     sbuf_init(&b, 8192);
@@ -374,17 +371,17 @@ static void draw(void *state, struct canvas *c, int y, int height)
     struct tokens *v = state;
     struct table_source src = source(v);
     v->is_utf8 = c->is_utf8;
-    if (!app_is_small(v->app)) {
+    if (!app_is_small(v->screen.app)) {
         draw_summary(v, c, y++);
         height--;
     }
     int list = src.count + 1, detail = 9;
-    if (app_is_small(v->app))
+    if (app_is_small(v->screen.app))
         list = height;
     else if (list > height - detail)
         list = height - detail > 4 ? height - detail : 4;
-    v->table_y = y;
-    table_draw(&v->table, &src, c, y, 0, c->width, list < height ? list : height);
+    v->screen.table_y = y;
+    table_draw(&v->screen.table, &src, c, y, 0, c->width, list < height ? list : height);
     if (src.count == 0)
         canvas_put(c, y + 1, 1, c->width - 1, STYLE_DIM,
                    SLICE("no account yet: a on screen 1 adds one"));
@@ -396,7 +393,7 @@ static void draw(void *state, struct canvas *c, int y, int height)
 static void run_forget(void *state)
 {
     struct tokens *v = state;
-    app_run(v->app, 0, "token forgotten", "account", "forget", v->chosen, NULL);
+    app_run(v->screen.app, 0, "token forgotten", "account", "forget", v->chosen, NULL);
 }
 
 static void ask_forget(struct tokens *v)
@@ -406,7 +403,7 @@ static void ask_forget(struct tokens *v)
              "%.128s: its token goes from the store and from the daemon's memory\n\n"
              "requests under way go on; the next one that needs a token mints one\n",
              v->chosen);
-    app_confirm(v->app, "forget this token?", text, run_forget, v);
+    app_confirm(v->screen.app, "forget this token?", text, run_forget, v);
 }
 
 static bool key_of_account(struct tokens *v, const struct board_account *a, int key)
@@ -415,27 +412,27 @@ static bool key_of_account(struct tokens *v, const struct board_account *a, int 
     snprintf(v->chosen, sizeof v->chosen, "%s", a->name);
     switch (key) {
     case TERM_ENTER:
-        app_run(v->app, APP_SHOWS, v->chosen, "account", "show", v->chosen, NULL);
+        app_run(v->screen.app, APP_SHOWS, v->chosen, "account", "show", v->chosen, NULL);
         return true;
     case 'm':
     case 'D':
         if (is_key)
-            app_say(v->app, STYLE_PLAIN, "an API key has no token");
+            app_say(v->screen.app, STYLE_PLAIN, "an API key has no token");
         else if (key == 'D')
             ask_forget(v);
         else
-            app_run(v->app, APP_SHOWS, "mint", "account", "refresh", v->chosen, NULL);
+            app_run(v->screen.app, APP_SHOWS, "mint", "account", "refresh", v->chosen, NULL);
         return true;
     case 'v':
-        app_run(v->app, APP_SHOWS, "test", "account", "test", v->chosen, NULL);
+        app_run(v->screen.app, APP_SHOWS, "test", "account", "test", v->chosen, NULL);
         return true;
     case 'K':
         if (is_key)
-            app_say(v->app, STYLE_PLAIN,
+            app_say(v->screen.app, STYLE_PLAIN,
                     "an API key is replaced on the command line: credswap account key %.64s -",
                     v->chosen);
         else
-            app_ask_key(v->app, v->chosen);
+            app_ask_key(v->screen.app, v->chosen);
         return true;
     default:
         return false;
@@ -445,40 +442,11 @@ static bool key_of_account(struct tokens *v, const struct board_account *a, int 
 static bool key(void *state, int key)
 {
     struct tokens *v = state;
-    int row = table_row(&v->table);
-    return row >= 0 && key_of_account(v, &app_board(v->app)->accounts[row], key);
+    int row = table_row(&v->screen.table);
+    return row >= 0 && key_of_account(v, &app_board(v->screen.app)->accounts[row], key);
 }
 
 /* ---- the view ---- */
-
-static void *create(struct app *a)
-{
-    struct tokens *v = mem_calloc(1, sizeof *v);
-    if (!v)
-        return NULL;
-    v->app = a;
-    table_init(&v->table, wide, COLUMNS, -1, false);
-    return v;
-}
-
-static void destroy(void *state)
-{
-    struct tokens *v = state;
-    table_finish(&v->table);
-    mem_free(v);
-}
-
-static struct table *table(void *state)
-{
-    struct tokens *v = state;
-    return &v->table;
-}
-
-static int table_top(void *state)
-{
-    const struct tokens *v = state;
-    return v->table_y;
-}
 
 const struct view tokens_view = {
     .name = "tokens",
@@ -498,10 +466,10 @@ const struct view tokens_view = {
             "  FAIL   none can be had: likely cause and next step stand below the list\n"
             "  renew FAIL  still good, but its renewal failed\n"
             "  A token's text is never shown, only its fingerprint.\n",
-    .create = create,
-    .destroy = destroy,
+    .state_size = sizeof(struct tokens),
+    .columns = wide,
+    .narrow = narrow,
+    .column_count = COLUMNS,
     .update = update,
     .draw = draw,
-    .key = key,
-    .table = table,
-    .table_top = table_top};
+    .key = key};

@@ -61,14 +61,14 @@ static uint64_t add_name(uint64_t h, const char *z)
 static int64_t leaf_key(void *arg, int row)
 {
     const struct trust *v = arg;
-    const struct feed_leaf *l = &feed_leaves(app_feed(v->app))->rows[row];
+    const struct feed_leaf *l = &feed_leaves(app_feed(v->screen.app))->rows[row];
     return (int64_t)(add_name(NAME_BEGIN, l->host) >> 1);
 }
 
 static int64_t refusal_key(void *arg, int row)
 {
     const struct trust *v = arg;
-    const struct feed_refusal *r = &feed_trust(app_feed(v->app))->rows[row];
+    const struct feed_refusal *r = &feed_trust(app_feed(v->screen.app))->rows[row];
     return (int64_t)(add_name(add_name(add_name(NAME_BEGIN, r->peer), r->host), r->why) >> 1);
 }
 
@@ -91,10 +91,10 @@ static void put_count(struct table_cell *ret, int64_t n)
 static void leaf_cell(void *arg, int row, int column, struct table_cell *ret)
 {
     const struct trust *v = arg;
-    const struct feed_leaf *l = &feed_leaves(app_feed(v->app))->rows[row];
-    int64_t now = app_board(v->app)->now_s;
+    const struct feed_leaf *l = &feed_leaves(app_feed(v->screen.app))->rows[row];
+    int64_t now = app_board(v->screen.app)->now_s;
     char text[16];
-    ret->style = app_figures_style(app_is_live(v->app));
+    ret->style = app_figures_style(app_is_live(v->screen.app));
     if (column == LEAF_HOST) {
         snprintf(ret->text, sizeof ret->text, "%.190s", l->host);
     } else if (column == LEAF_LEFT && l->expires_at <= now) {
@@ -114,8 +114,8 @@ static void leaf_cell(void *arg, int row, int column, struct table_cell *ret)
 static void refusal_cell(void *arg, int row, int column, struct table_cell *ret)
 {
     const struct trust *v = arg;
-    const struct feed_refusal *r = &feed_trust(app_feed(v->app))->rows[row];
-    ret->style = app_figures_style(app_is_live(v->app));
+    const struct feed_refusal *r = &feed_trust(app_feed(v->screen.app))->rows[row];
+    ret->style = app_figures_style(app_is_live(v->screen.app));
     if (column == REFUSAL_PEER)
         snprintf(ret->text, sizeof ret->text, "%.190s", r->peer);
     else if (column == REFUSAL_HOST)
@@ -125,13 +125,13 @@ static void refusal_cell(void *arg, int row, int column, struct table_cell *ret)
     else if (column == REFUSAL_TIMES)
         put_count(ret, r->times);
     else
-        put_span(ret, app_board(v->app)->now_s - r->last_at);
+        put_span(ret, app_board(v->screen.app)->now_s - r->last_at);
 }
 
 static struct table_source leaf_source(struct trust *v)
 {
     return (struct table_source){.arg = v,
-                                 .count = feed_leaves(app_feed(v->app))->count,
+                                 .count = feed_leaves(app_feed(v->screen.app))->count,
                                  .key = leaf_key,
                                  .cell = leaf_cell};
 }
@@ -139,23 +139,21 @@ static struct table_source leaf_source(struct trust *v)
 static struct table_source refusal_source(struct trust *v)
 {
     return (struct table_source){.arg = v,
-                                 .count = feed_trust(app_feed(v->app))->count,
+                                 .count = feed_trust(app_feed(v->screen.app))->count,
                                  .key = refusal_key,
                                  .cell = refusal_cell};
 }
 
 struct table *trust_table(struct trust *v)
 {
-    return v->is_refusals ? &v->refusals : &v->leaves;
+    return v->is_refusals ? &v->refusals : &v->screen.table;
 }
 
 void trust_update(struct trust *v)
 {
     struct table_source leaves = leaf_source(v), refusals = refusal_source(v);
-    bool is_small = app_is_small(v->app);
-    v->leaves.columns = is_small ? leaf_narrow : leaf_wide;
-    v->refusals.columns = is_small ? refusal_narrow : refusal_wide;
-    table_update(&v->leaves, &leaves);
+    v->refusals.columns = app_is_small(v->screen.app) ? refusal_narrow : refusal_wide;
+    table_update(&v->screen.table, &leaves);
     table_update(&v->refusals, &refusals);
 }
 
@@ -170,7 +168,7 @@ static void update(void *state)
 static int draw_ca(const struct trust *v, struct canvas *c, int y)
 {
     const struct ca_facts *f = &v->facts;
-    int64_t now = app_board(v->app)->now_s;
+    int64_t now = app_board(v->screen.app)->now_s;
     char day[16], words[96];
     if (*v->problem) {
         canvas_putf(c, y, 0, c->width, STYLE_FAIL, "CA      %s", v->problem);
@@ -193,9 +191,9 @@ static int draw_ca(const struct trust *v, struct canvas *c, int y)
 
 static void draw_leaves_line(const struct trust *v, struct canvas *c, int y)
 {
-    const struct feed_leaves *l = feed_leaves(app_feed(v->app));
+    const struct feed_leaves *l = feed_leaves(app_feed(v->screen.app));
     char hits[16], made[16];
-    uint8_t style = app_figures_style(app_is_live(v->app));
+    uint8_t style = app_figures_style(app_is_live(v->screen.app));
     double asked = (double)l->hits + (double)l->signed_count;
     if (!l->at_ms) {
         canvas_put(c, y, 0, c->width, STYLE_DIM, SLICE("Leaves  --"));
@@ -203,7 +201,7 @@ static void draw_leaves_line(const struct trust *v, struct canvas *c, int y)
     }
     int soon = 0;
     for (int i = 0; i < l->count; i++)
-        soon += l->rows[i].expires_at - app_board(v->app)->now_s < 86400;
+        soon += l->rows[i].expires_at - app_board(v->screen.app)->now_s < 86400;
     int x = canvas_putf(c, y, 0, c->width, style, "Leaves  %lld of %lld cached   ",
                         (long long)l->cached, (long long)l->max);
     if (asked > 0)
@@ -215,8 +213,8 @@ static void draw_leaves_line(const struct trust *v, struct canvas *c, int y)
 
 static void draw_trust_line(const struct trust *v, struct canvas *c, int y)
 {
-    const struct feed_trust *t = feed_trust(app_feed(v->app));
-    bool is_live = app_is_live(v->app);
+    const struct feed_trust *t = feed_trust(app_feed(v->screen.app));
+    bool is_live = app_is_live(v->screen.app);
     char ok[16], no[16];
     if (!t->at_ms) {
         canvas_put(c, y, 0, c->width, STYLE_DIM, SLICE("Trust   --"));
@@ -252,7 +250,7 @@ static void draw_handout(const struct trust *v, struct canvas *c, int y)
 
 static void draw_empty(const struct trust *v, struct canvas *c, int y)
 {
-    const struct feed *f = app_feed(v->app);
+    const struct feed *f = app_feed(v->screen.app);
     int64_t at = v->is_refusals ? feed_trust(f)->at_ms : feed_leaves(f)->at_ms;
     struct slice text = v->is_refusals ? SLICE("nobody has refused a certificate")
                                        : SLICE("no leaf was signed yet: the first request to a "
@@ -264,7 +262,7 @@ static void draw_empty(const struct trust *v, struct canvas *c, int y)
 static void draw_list(struct trust *v, struct canvas *c, int y, int height)
 {
     struct table_source src = v->is_refusals ? refusal_source(v) : leaf_source(v);
-    v->table_y = y;
+    v->screen.table_y = y;
     table_draw(trust_table(v), &src, c, y, 0, c->width, height);
     if (src.count == 0 && height > 1)
         draw_empty(v, c, y + 1);
@@ -277,7 +275,7 @@ static void draw_small(struct trust *v, struct canvas *c, int y, int height)
     if (*v->problem) {
         canvas_put(c, y, 0, c->width, STYLE_FAIL, slice_of(v->problem));
     } else {
-        uint8_t style = trust_validity(&v->facts.info, app_board(v->app)->now_s, words);
+        uint8_t style = trust_validity(&v->facts.info, app_board(v->screen.app)->now_s, words);
         int x = canvas_put(c, y, 0, c->width, STYLE_PLAIN, SLICE("CA "));
         canvas_put(c, y, x, c->width - x, style, slice_of(words));
     }
@@ -292,7 +290,7 @@ static void draw(void *state, struct canvas *c, int y, int height)
 {
     struct trust *v = state;
     struct sbuf b;
-    if (app_is_small(v->app)) {
+    if (app_is_small(v->screen.app)) {
         draw_small(v, c, y, height);
         return;
     }
@@ -320,34 +318,23 @@ static bool key(void *state, int key)
     return trust_key(state, key);
 }
 
-static void *create(struct app *a)
-{
-    struct trust *v = mem_calloc(1, sizeof *v);
-    if (!v)
-        return NULL;
-    v->app = a;
-    table_init(&v->leaves, leaf_wide, LEAF_COLUMNS, LEAF_HITS, true);
-    table_init(&v->refusals, refusal_wide, REFUSAL_COLUMNS, -1, false);
-    return v;
-}
-
-static void destroy(void *state)
+static void init(void *state)
 {
     struct trust *v = state;
-    table_finish(&v->leaves);
+    v->screen.table.sort = LEAF_HITS;
+    v->screen.table.sort_is_down = true;
+    table_init(&v->refusals, refusal_wide, REFUSAL_COLUMNS, -1, false);
+}
+
+static void finish(void *state)
+{
+    struct trust *v = state;
     table_finish(&v->refusals);
-    mem_free(v);
 }
 
 static struct table *table(void *state)
 {
     return trust_table(state);
-}
-
-static int table_top(void *state)
-{
-    const struct trust *v = state;
-    return v->table_y;
 }
 
 const struct view trust_view = {
@@ -368,10 +355,13 @@ const struct view trust_view = {
             "  Enter  all about the row\n"
             "  Leaves are the short-lived certificates that clients see. They are signed\n"
             "  when a host is first asked for, and anew before they end.\n",
-    .create = create,
-    .destroy = destroy,
+    .state_size = sizeof(struct trust),
+    .columns = leaf_wide,
+    .narrow = leaf_narrow,
+    .column_count = LEAF_COLUMNS,
+    .init = init,
+    .finish = finish,
     .update = update,
     .draw = draw,
     .key = key,
-    .table = table,
-    .table_top = table_top};
+    .table = table};

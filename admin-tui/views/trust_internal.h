@@ -8,10 +8,9 @@
 #include <sys/stat.h>
 
 struct trust {
-    struct app *app;
-    struct table leaves, refusals;
-    bool is_refusals; /* which of them is shown */
-    int table_y;
+    struct screen screen;
+    struct table refusals; /* the other list */
+    bool is_refusals;      /* which of them is shown */
     struct ca_facts facts;
     struct stat seen;  /* the file that they are of */
     bool has_seen;     /* SEEN holds */

@@ -22,7 +22,7 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 
 void trust_look(struct trust *v)
 {
-    const struct conf *conf = app_conf(v->app);
+    const struct conf *conf = app_conf(v->screen.app);
     struct stat now;
     struct errmsg msg = {0};
     char hostname[256];
@@ -98,7 +98,7 @@ static const char *likely(const char *why)
 static void describe_refusal(const struct trust *v, const struct feed_refusal *r, struct sbuf *out)
 {
     char ago[16];
-    int64_t s = app_board(v->app)->now_s - r->last_at;
+    int64_t s = app_board(v->screen.app)->now_s - r->last_at;
     sbuf_addf(out, "! %s refused our certificate for %s: \"%s\"\n", r->peer, r->host, r->why);
     sbuf_addf(out, "  %lld time%s, last %s ago\n", (long long)r->times, r->times == 1 ? "" : "s",
               show_span(s > 0 ? s : 0, ago));
@@ -108,7 +108,7 @@ static void describe_refusal(const struct trust *v, const struct feed_refusal *r
 
 static void describe_leaf(const struct trust *v, const struct feed_leaf *l, struct sbuf *out)
 {
-    int64_t now = app_board(v->app)->now_s;
+    int64_t now = app_board(v->screen.app)->now_s;
     char left[16], at[16];
     sbuf_addf(out, "%s   signed %s", l->host, show_time(l->signed_at, now, at));
     if (l->expires_at > now)
@@ -122,8 +122,8 @@ static void describe_leaf(const struct trust *v, const struct feed_leaf *l, stru
 void trust_describe(struct trust *v, struct sbuf *out)
 {
     int row = table_row(trust_table(v));
-    const struct feed_trust *t = feed_trust(app_feed(v->app));
-    const struct feed_leaves *l = feed_leaves(app_feed(v->app));
+    const struct feed_trust *t = feed_trust(app_feed(v->screen.app));
+    const struct feed_leaves *l = feed_leaves(app_feed(v->screen.app));
     if (v->is_refusals && row >= 0 && row < t->count)
         describe_refusal(v, &t->rows[row], out);
     else if (!v->is_refusals && row >= 0 && row < l->count)
@@ -135,29 +135,29 @@ void trust_describe(struct trust *v, struct sbuf *out)
 static void run_begin(void *state)
 {
     struct trust *v = state;
-    app_run(v->app, 0, "rotation begun", "ca", "rotate", NULL);
+    app_run(v->screen.app, 0, "rotation begun", "ca", "rotate", NULL);
 }
 
 static void run_finish(void *state)
 {
     struct trust *v = state;
-    app_run(v->app, 0, "the new CA signs", "ca", "rotate", "--finish", NULL);
+    app_run(v->screen.app, 0, "the new CA signs", "ca", "rotate", "--finish", NULL);
 }
 
 static void ask_rotate(struct trust *v)
 {
     if (*v->problem) {
-        app_say(v->app, STYLE_FAIL, "ERROR  %s", v->problem);
+        app_say(v->screen.app, STYLE_FAIL, "ERROR  %s", v->problem);
     } else if (v->is_rotating) {
         app_confirm_typed(
-            v->app, "let the new CA sign?",
+            v->screen.app, "let the new CA sign?",
             "! clients that have not fetched ca.pem since the rotation began refuse us from then "
             "on\n\nit signs after a restart of credswapd; the old certificate stays in ca.pem\n"
             "this cannot be taken back\n",
             "finish", run_finish, v);
     } else {
         app_confirm_typed(
-            v->app, "begin to replace the CA?",
+            v->screen.app, "begin to replace the CA?",
             "ca.pem will hold a new certificate beside the one of now, which goes on signing\n"
             "nobody notices anything until the second step: R again, once every client\n"
             "has fetched ca.pem or env.sh anew\n\nthe new certificate stays in ca.pem; there is "
@@ -172,7 +172,7 @@ static void show_row(struct trust *v)
     sbuf_init(&b, 4096);
     trust_describe(v, &b);
     if (b.n)
-        app_page(v->app, v->is_refusals ? "refused" : "leaf", sbuf_slice(&b), false);
+        app_page(v->screen.app, v->is_refusals ? "refused" : "leaf", sbuf_slice(&b), false);
     sbuf_finish(&b);
 }
 
@@ -184,13 +184,13 @@ bool trust_key(struct trust *v, int key)
         trust_update(v);
         return true;
     case 'f':
-        app_run(v->app, APP_SHOWS, "fingerprints", "ca", "show", NULL);
+        app_run(v->screen.app, APP_SHOWS, "fingerprints", "ca", "show", NULL);
         return true;
     case 'e':
-        app_run(v->app, APP_SHOWS, "ca.pem", "ca", "export", NULL);
+        app_run(v->screen.app, APP_SHOWS, "ca.pem", "ca", "export", NULL);
         return true;
     case 'i':
-        app_run(v->app, APP_SHOWS, "env.sh", "env", NULL);
+        app_run(v->screen.app, APP_SHOWS, "env.sh", "env", NULL);
         return true;
     case 'R':
         ask_rotate(v);

@@ -149,29 +149,29 @@ static void desk_open(struct desk *d)
                                             .refused_24h = 8,
                                             .rows = refusals,
                                             .count = 2};
-    d->v = clients_view.create(&d->app);
+    d->v = view_create(&clients_view, &d->app);
     assert_non_null(d->v);
-    clients_view.update(d->v);
+    view_update(&clients_view, d->v);
 }
 
 static void desk_close(struct desk *d)
 {
-    clients_view.destroy(d->v);
+    view_destroy(&clients_view, d->v);
     fake_close(&d->app);
 }
 
 /* Puts the cursor on the row of that index. */
 static void desk_go(struct desk *d, int row)
 {
-    d->v->table.has_cursor = false;
-    d->v->table.cursor = row;
-    clients_view.update(d->v);
+    d->v->screen.table.has_cursor = false;
+    d->v->screen.table.cursor = row;
+    view_update(&clients_view, d->v);
 }
 
 static void press(struct desk *d, int key)
 {
     assert_true(clients_view.key(d->v, key));
-    clients_view.update(d->v);
+    view_update(&clients_view, d->v);
 }
 
 /* ---- drawing ---- */
@@ -182,9 +182,7 @@ static void screens_look_as_they_did(void **state)
     desk_open(&d);
     for (int is_live = 1; is_live >= 0; is_live--) {
         d.app.is_live = is_live;
-        fake_assert_screen(&d.app, &clients_view, d.v, "clients", 80, 24);
-        fake_assert_screen(&d.app, &clients_view, d.v, "clients", 40, 10);
-        fake_assert_screen(&d.app, &clients_view, d.v, "clients", 200, 50);
+        assert_screens(&d.app, &clients_view, d.v, is_live ? "clients" : "clients_down");
     }
     desk_close(&d);
 }
@@ -193,12 +191,10 @@ static void nothing_is_drawn_outside_at_any_size(void **state)
 {
     struct desk d;
     desk_open(&d);
-    for (int w = 1; w < 130; w += 7)
-        for (int h = 1; h < 40; h += 3)
-            free(fake_screen(&d.app, &clients_view, d.v, w, h, true));
+    d.app.canvas.is_utf8 = true;
+    draw_all_sizes(&d.app, &clients_view, d.v);
     d.app.board.client_count = 0;
-    for (int h = 1; h < 30; h++)
-        free(fake_screen(&d.app, &clients_view, d.v, 80, h, false));
+    draw_all_sizes(&d.app, &clients_view, d.v);
     desk_close(&d);
 }
 
@@ -206,7 +202,7 @@ static void a_name_cannot_reach_the_terminal_as_control_bytes(void **state)
 {
     struct desk d;
     desk_open(&d);
-    char *text = fake_screen(&d.app, &clients_view, d.v, 80, 24, false);
+    char *text = fake_text(&d.app, &clients_view, d.v);
     assert_null(strchr(text, '\x1b'));
     assert_non_null(strstr(text, "old?[2Jone"));
     free(text);
@@ -239,7 +235,8 @@ static void bars_are_blocks_in_utf8(void **state)
     struct desk d;
     assert_non_null(setlocale(LC_CTYPE, "C.UTF-8"));
     desk_open(&d);
-    char *text = fake_screen(&d.app, &clients_view, d.v, 80, 24, true);
+    d.app.canvas.is_utf8 = true;
+    char *text = fake_text(&d.app, &clients_view, d.v);
     setlocale(LC_CTYPE, "C");
     /* 31 % of ten: three whole blocks, an eighth, six dots */
     assert_non_null(strstr(text, "[\xe2\x96\x88\xe2\x96\x88\xe2\x96\x88\xe2\x96\x8f"
@@ -496,15 +493,15 @@ static void off_and_on_hold_for_all_that_are_marked(void **state)
     fake_yes(&d.app);
     assert_non_null(d.app.change);
     assert_string_equal(d.app.change_what, "client alice: state=off");
-    d.v->table.marks[0] = 2;
-    d.v->table.marks[1] = 5;
-    d.v->table.mark_count = 2;
+    d.v->screen.table.marks[0] = 2;
+    d.v->screen.table.marks[1] = 5;
+    d.v->screen.table.mark_count = 2;
     press(&d, 'e');
     assert_string_equal(d.app.text,
                         "ci-monorepo\nnightly\n\nanswered again from the next request on\n");
     fake_yes(&d.app);
     assert_string_equal(d.app.change_what, "client ci-monorepo, nightly: state=on");
-    assert_int_equal(d.v->table.mark_count, 0);
+    assert_int_equal(d.v->screen.table.mark_count, 0);
     desk_close(&d);
 }
 

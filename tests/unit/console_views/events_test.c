@@ -1,5 +1,6 @@
 /* The events' screen: what it shows, undo, and what is exported. */
-#include "screen_stand.h"
+#define FAKE_NOW INT64_C(1795356151) /* 2026-11-22T14:02:31Z */
+#include "fake_app.h"
 
 #include <cjson/cJSON.h>
 #include <locale.h>
@@ -8,7 +9,7 @@
 
 #define EVENT(n, ago_s, k, ...)                                                                    \
     {                                                                                              \
-        .id = n, .at_ms = (NOW_S - (ago_s)) * 1000, .kind = k, .times = 1, .before = "",           \
+        .id = n, .at_ms = (FAKE_NOW - (ago_s)) * 1000, .kind = k, .times = 1, .before = "",        \
         .after = "", __VA_ARGS__                                                                   \
     }
 
@@ -53,73 +54,64 @@ static const struct board_event events[] = {
 static const struct board_account accounts[] = {{.id = 7, .name = "sa-prod-1"}};
 static const struct board_pool pools[] = {{.id = 1, .name = "gemini-main"}};
 
+static struct app stand;
 static void *state;
 
 static int setup(void **unused)
 {
-    stand = (struct app){.is_live = true,
-                         .board = {.now_s = NOW_S,
-                                   .now_ms = NOW_S * 1000,
-                                   .is_there = true,
-                                   .accounts = accounts,
-                                   .account_count = 1,
-                                   .pools = pools,
-                                   .pool_count = 1,
-                                   .events = events,
-                                   .event_count = (int)ARRAY_LEN(events)}};
-    state = events_view.create(&stand);
+    fake_open(&stand, NULL);
+    stand.board.accounts = accounts;
+    stand.board.account_count = 1;
+    stand.board.pools = pools;
+    stand.board.pool_count = 1;
+    stand.board.events = events;
+    stand.board.event_count = (int)ARRAY_LEN(events);
+    state = view_create(&events_view, &stand);
     return state ? 0 : -1;
 }
 
 static int teardown(void **unused)
 {
-    events_view.destroy(state);
+    view_destroy(&events_view, state);
+    fake_close(&stand);
     return 0;
 }
 
 static void draws(void **unused)
 {
-    golden_draw(&events_view, state, "events_80x24", 80, 24, false);
-    golden_draw(&events_view, state, "events_40x10", 40, 10, false);
-    golden_draw(&events_view, state, "events_200x50", 200, 50, true);
+    assert_screen_at(&stand, &events_view, state, "events", 80, 24);
+    assert_screen_at(&stand, &events_view, state, "events", 40, 10);
+    stand.canvas.is_utf8 = true;
+    assert_screen_at(&stand, &events_view, state, "events", 200, 50);
 }
 
-static void draws_the_same_without_the_daemon(void **unused)
+static void draws_without_the_daemon(void **unused)
 {
     stand.is_live = false;
-    golden_draw(&events_view, state, "events_80x24", 80, 24, false);
+    assert_screen_at(&stand, &events_view, state, "events_down", 80, 24);
     stand.board.event_count = 0;
-    golden_draw(&events_view, state, "events_none_80x24", 80, 24, false);
+    assert_screen_at(&stand, &events_view, state, "events_none", 80, 24);
 }
 
 static void draws_in_any_size(void **unused)
 {
-    struct canvas c;
-    canvas_init(&c);
-    for (int width = 1; width < 140; width += 3)
-        for (int height = 1; height < 40; height++) {
-            stand.is_small = width < 60 || height < 16;
-            assert_true(canvas_reset(&c, width, height));
-            events_view.update(state);
-            events_view.draw(state, &c, 0, height);
-        }
-    canvas_finish(&c);
+    draw_all_sizes(&stand, &events_view, state);
 }
 
 static void choose(int64_t id)
 {
-    struct table *t = events_view.table(state);
+    struct table *t = view_table(&events_view, state);
     t->cursor = 0;
     t->has_cursor = false;
-    events_view.update(state);
+    view_update(&events_view, state);
     for (int i = 0; i < t->shown && events[t->order[i]].id != id; i++)
-        press(&events_view, state, 'j');
+        fake_press(&events_view, state, 'j');
 }
 
 static void what_came_last_stands_first(void **unused)
 {
     static const struct board_event two[] = {{.id = 2,
-                                              .at_ms = (NOW_S - 100) * 1000,
+                                              .at_ms = (FAKE_NOW - 100) * 1000,
                                               .kind = "audit",
                                               .who = "mia",
                                               .what = "made later, once",
@@ -127,7 +119,7 @@ static void what_came_last_stands_first(void **unused)
                                               .before = "",
                                               .after = ""},
                                              {.id = 1,
-                                              .at_ms = (NOW_S - 5) * 1000,
+                                              .at_ms = (FAKE_NOW - 5) * 1000,
                                               .kind = "alarm",
                                               .who = "sa-1",
                                               .what = "made earlier, last just now",
@@ -136,51 +128,51 @@ static void what_came_last_stands_first(void **unused)
                                               .after = ""}};
     stand.board.events = two;
     stand.board.event_count = 2;
-    events_view.update(state);
-    press(&events_view, state, TERM_ENTER); /* the row on top */
+    view_update(&events_view, state);
+    fake_press(&events_view, state, TERM_ENTER); /* the row on top */
     assert_non_null(strstr(stand.text, "last just now"));
 }
 
 static void says_who_undid_it(void **unused)
 {
-    events_view.update(state);
+    view_update(&events_view, state);
     choose(16);
-    golden_draw(&events_view, state, "events_undone_80x24", 80, 24, false);
+    assert_screen_at(&stand, &events_view, state, "events_undone", 80, 24);
 }
 
 static void says_what_was_added_and_removed(void **unused)
 {
-    events_view.update(state);
+    view_update(&events_view, state);
     choose(13);
-    golden_draw(&events_view, state, "events_added_80x24", 80, 24, false);
-    press(&events_view, state, TERM_ENTER);
+    assert_screen_at(&stand, &events_view, state, "events_added", 80, 24);
+    fake_press(&events_view, state, TERM_ENTER);
     golden_check("events_added_page", stand.text);
     choose(12);
-    golden_draw(&events_view, state, "events_removed_80x24", 80, 24, false);
+    assert_screen_at(&stand, &events_view, state, "events_removed", 80, 24);
 }
 
 static void undoes_the_row_under_the_cursor(void **unused)
 {
-    events_view.update(state);
-    press(&events_view, state, 'u');
+    view_update(&events_view, state);
+    fake_press(&events_view, state, 'u');
     assert_int_equal(stand.undone, 20);
     choose(17);
-    press(&events_view, state, 'u');
+    fake_press(&events_view, state, 'u');
     assert_int_equal(stand.undone, 17);
     assert_int_equal(stand.undo_count, 2);
 }
 
 static void undoes_nothing_else(void **unused)
 {
-    events_view.update(state);
+    view_update(&events_view, state);
     choose(16);
-    press(&events_view, state, 'u');
+    fake_press(&events_view, state, 'u');
     assert_string_equal(stand.said, "it is undone already, by event 17");
     choose(15);
-    press(&events_view, state, 'u');
+    fake_press(&events_view, state, 'u');
     assert_string_equal(stand.said, "only a change of a setting can be undone: o shows changes");
     choose(19);
-    press(&events_view, state, 'u');
+    fake_press(&events_view, state, 'u');
     stand.board.event_count = 0;
     assert_true(events_view.key(state, 'u')); /* not the last change of all, by the app */
     assert_int_equal(stand.undo_count, 0);
@@ -188,18 +180,18 @@ static void undoes_nothing_else(void **unused)
 
 static void shows_kinds(void **unused)
 {
-    struct table *t = events_view.table(state);
-    events_view.update(state);
+    struct table *t = view_table(&events_view, state);
+    view_update(&events_view, state);
     assert_int_equal(t->shown, 9);
-    press(&events_view, state, 'o');
+    fake_press(&events_view, state, 'o');
     assert_int_equal(t->shown, 6);
-    press(&events_view, state, 't');
+    fake_press(&events_view, state, 't');
     assert_int_equal(t->shown, 2);
-    press(&events_view, state, 't');
+    fake_press(&events_view, state, 't');
     assert_int_equal(t->shown, 1);
-    press(&events_view, state, 'i'); /* none is no choice */
+    fake_press(&events_view, state, 'i'); /* none is no choice */
     assert_int_equal(t->shown, 9);
-    press(&events_view, state, 'i');
+    fake_press(&events_view, state, 'i');
     assert_int_equal(t->shown, 8);
 }
 
@@ -208,14 +200,14 @@ static void exports_what_is_shown(void **unused)
     char dir[] = "/tmp/credswap-events-XXXXXX", path[64], problem_text[160], *text;
     struct errmsg problem = {0};
     struct stat st;
-    struct table *t = events_view.table(state);
+    struct table *t = view_table(&events_view, state);
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/out", dir);
     assert_true(table_filter(t, SLICE("who:mia"), problem_text, sizeof problem_text));
-    events_view.update(state);
-    press(&events_view, state, 'e');
-    assert_false(stand.take(stand.asked, SLICE(""), &problem));
-    assert_true(stand.take(stand.asked, slice_of(path), &problem));
+    view_update(&events_view, state);
+    fake_press(&events_view, state, 'e');
+    assert_false(stand.line(stand.state, SLICE(""), &problem));
+    assert_true(stand.line(stand.state, slice_of(path), &problem));
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
     assert_non_null(strstr(stand.said, "OK  wrote 2 events to "));
@@ -226,7 +218,7 @@ static void exports_what_is_shown(void **unused)
         assert_true(cJSON_IsArray(cJSON_GetObjectItem(o, "before")));
         cJSON_Delete(o);
     }
-    assert_false(stand.take(stand.asked, slice_of(path), &problem)); /* never over another file */
+    assert_false(stand.line(stand.state, slice_of(path), &problem)); /* never over another file */
     assert_non_null(strstr(problem.text, "File exists"));
     free(text);
     unlink(path);
@@ -238,7 +230,7 @@ static void exports_what_is_shown(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(draws),
-                                       TEST(draws_the_same_without_the_daemon),
+                                       TEST(draws_without_the_daemon),
                                        TEST(draws_in_any_size),
                                        TEST(what_came_last_stands_first),
                                        TEST(says_who_undid_it),

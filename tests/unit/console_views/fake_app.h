@@ -1,6 +1,6 @@
-/* A dashboard that only remembers: a screen's functions are called as app.c would, with a board and
- * a feed filled by hand, and what the screen asks for is kept to be looked at. Includes every
- * function of app.h, so that none of the real ones is linked. */
+/* A dashboard that only remembers, for the tests of one screen: its functions are called as app.c
+ * would, with a board and a feed filled by hand, and what the screen asks for is kept to be looked
+ * at. Linked instead of app.c, feed.c and board.c. */
 #ifndef CONSOLE_VIEWS_FAKE_APP_H
 #define CONSOLE_VIEWS_FAKE_APP_H
 #include <setjmp.h>
@@ -12,17 +12,24 @@
 
 #include <cmocka.h>
 
+#include "base/check.h"
 #include "conf/conf.h"
 #include "ui/term.h"
 #include "views/app.h"
+#include "views/list.h"
 
 #include <stdio.h>
 
+#ifndef FAKE_NOW
 #define FAKE_NOW 1795356131 /* 2026-11-22T14:02:11Z */
+#endif
 
 struct feed {
     struct feed_trust trust;
     struct feed_figures figures;
+    struct feed_leaves leaves;
+    struct feed_live live;
+    char ended[64];
 };
 
 struct entry {
@@ -33,9 +40,10 @@ struct app {
     struct board board;
     struct feed feed;
     struct stage stage;
-    struct conf *conf;
+    struct conf *conf; /* parsed, or PLAIN */
+    struct conf plain;
+    struct canvas canvas;
     bool is_live;
-    int width, height;
     /* what was asked last */
     char said[512], title[128], text[8192], word[160], prompt[160], value[512];
     struct entry_field fields[ENTRY_FIELDS_MAX];
@@ -51,24 +59,46 @@ struct app {
     void *change_arg;
     void (*change_free)(void *arg);
     char change_what[512];
+    int64_t undone;
+    int undo_count;
 };
 
+/** A window of that size. */
+static inline void fake_resize(struct app *a, int width, int height)
+{
+    assert_true(canvas_reset(&a->canvas, width, height));
+}
+
+/** 80x24, the daemon there, board and feed empty; CONF (NULL: none but a listener) as in a file. */
 static inline void fake_open(struct app *a, const char *conf)
 {
+    static char none[] = "", proxy[] = "10.0.0.5:3128";
+    static char *listeners[] = {proxy};
     struct errmsg msg = {0};
-    *a = (struct app){.is_live = true, .width = 80, .height = 24};
+    *a = (struct app){.is_live = true};
+    canvas_init(&a->canvas);
+    fake_resize(a, 80, 24);
     a->board.now_s = FAKE_NOW;
     a->board.now_ms = FAKE_NOW * 1000LL;
     a->board.is_there = true;
     a->board.generation = 213;
-    assert_int_equal(conf_parse(slice_of(conf), "test", &a->conf, &msg), ERR_OK);
+    a->board.generation_at = FAKE_NOW - 600;
+    a->plain.oauth.early_refresh = 300;
+    a->plain.listen.advertise = a->plain.ca.cert = none;
+    a->plain.listen.proxy.v = listeners;
+    a->plain.listen.proxy.n = 1;
+    a->conf = &a->plain;
+    if (conf)
+        assert_int_equal(conf_parse(slice_of(conf), "test", &a->conf, &msg), ERR_OK);
 }
 
 static inline void fake_close(struct app *a)
 {
     if (a->change_free)
         a->change_free(a->change_arg);
-    conf_destroy(a->conf);
+    if (a->conf != &a->plain)
+        conf_destroy(a->conf);
+    canvas_finish(&a->canvas);
 }
 
 const struct board *app_board(const struct app *a)
@@ -93,7 +123,7 @@ bool app_is_live(const struct app *a)
 }
 bool app_is_small(const struct app *a)
 {
-    return a->width < 60 || a->height < 16;
+    return a->canvas.width < 60 || a->canvas.height < 16;
 }
 const struct feed_trust *feed_trust(const struct feed *f)
 {
@@ -102,6 +132,18 @@ const struct feed_trust *feed_trust(const struct feed *f)
 const struct feed_figures *feed_figures(const struct feed *f)
 {
     return &f->figures;
+}
+const struct feed_leaves *feed_leaves(const struct feed *f)
+{
+    return &f->leaves;
+}
+const struct feed_live *feed_live(const struct feed *f)
+{
+    return &f->live;
+}
+void feed_end(struct feed *f, const char *request_id)
+{
+    snprintf(f->ended, sizeof f->ended, "%s", request_id);
 }
 int board_pool_find(const struct board *b, const char *name)
 {
@@ -192,6 +234,17 @@ void app_change(struct app *a, app_change_cb change, void *arg, void (*free_arg)
     a->change_free = free_arg;
     snprintf(a->change_what, sizeof a->change_what, "%s", what);
 }
+void app_page(struct app *a, const char *title, struct slice text, bool is_secret)
+{
+    assert_false(is_secret);
+    snprintf(a->title, sizeof a->title, "%s", title);
+    snprintf(a->text, sizeof a->text, "%.*s", SLICE_FMT(text));
+}
+void app_undo(struct app *a, int64_t event)
+{
+    a->undone = event;
+    a->undo_count++;
+}
 struct slice entry_text(struct entry *e, int i)
 {
     return slice_of(e->text[i] ? e->text[i] : "");
@@ -231,52 +284,111 @@ static inline void fake_yes(struct app *a)
     a->yes = NULL;
 }
 
-/** As app.c and chrome.c do it: the body below two lines (one in a small window, two more while the
- * daemon is away), above two. The caller frees the text. */
-static inline char *fake_screen(struct app *a, const struct view *v, void *state, int width,
-                                int height, bool is_utf8)
+/** A key as app.c gives it: the screen's own first, then the list's. */
+static inline void fake_press(const struct view *v, void *state, int key)
 {
-    struct canvas c;
-    struct sbuf out;
-    a->width = width;
-    a->height = height;
+    if (!v->key(state, key) && table_key(view_table(v, state), key))
+        view_update(v, state);
+}
+
+/** The body as app.c and chrome.c draw it: below two lines (one in a small window, and two more, or
+ * one, while the daemon is away), above two. */
+static inline void fake_draw(struct app *a, const struct view *v, void *state)
+{
+    struct canvas *c = &a->canvas;
     int y = app_is_small(a) ? 1 : 2;
-    y += a->is_live ? 0 : app_is_small(a) ? 1 : 2;
-    canvas_init(&c);
-    c.is_utf8 = is_utf8;
-    assert_true(canvas_reset(&c, width, height));
-    v->update(state);
-    v->draw(state, &c, y, height - 2 - y);
+    y += a->is_live ? 0 : y;
+    canvas_blank(c, 0, 0, c->width, c->height);
+    view_update(v, state);
+    if (c->height - 2 - y > 0)
+        v->draw(state, c, y, c->height - 2 - y);
+}
+
+/** What it draws now; the caller frees the text. */
+static inline char *fake_text(struct app *a, const struct view *v, void *state)
+{
+    struct sbuf out;
+    fake_draw(a, v, state);
     sbuf_init(&out, 1u << 20);
-    canvas_print(&c, &out);
+    canvas_print(&a->canvas, &out);
     char *text = strdup(sbuf_z(&out));
     sbuf_finish(&out);
-    canvas_finish(&c);
     return text;
 }
 
-/** Compares with tests/unit/console_views/screens/NAME.txt; with CREDSWAP_WRITE_SCREENS set that is
- * written, to be read by a person. */
-static inline void fake_assert_screen(struct app *a, const struct view *v, void *state,
-                                      const char *name, int width, int height)
+static inline void golden_path(const char *name, char *path, size_t size)
 {
-    char path[512], want[65536];
-    char *got = fake_screen(a, v, state, width, height, false);
-    snprintf(path, sizeof path, "%s/tests/unit/console_views/screens/%s_%dx%d%s.txt",
-             getenv("CREDSWAP_SOURCE_DIR"), name, width, height, a->is_live ? "" : "_down");
-    bool writes = getenv("CREDSWAP_WRITE_SCREENS") != NULL;
-    FILE *f = fopen(path, writes ? "w" : "r");
-    assert_non_null(f);
-    if (writes) {
-        fputs(got, f);
-        fclose(f);
-    } else {
-        size_t n = fread(want, 1, sizeof want - 1, f);
-        fclose(f);
-        want[n] = '\0';
-        assert_string_equal(got, want);
+    snprintf(path, size, "%s/tests/unit/console_views/golden/%s", getenv("CREDSWAP_SOURCE_DIR"),
+             name);
+}
+
+/** The file; free with free. */
+static inline char *golden_read(const char *path)
+{
+    char *text = calloc(1, 1 << 16);
+    FILE *f = fopen(path, "r");
+    if (!f)
+        fail_msg("no %s: CREDSWAP_GOLDEN=write makes it", path);
+    text[fread(text, 1, (1 << 16) - 1, f)] = '\0';
+    fclose(f);
+    return text;
+}
+
+/** IS is golden/NAME.txt. With CREDSWAP_GOLDEN=write the file is written instead, to be read by a
+ * person: git diff shows what changed. */
+static inline void golden_check(const char *name, const char *is)
+{
+    char path[512], file[128];
+    const char *mode = getenv("CREDSWAP_GOLDEN");
+    snprintf(file, sizeof file, "%s.txt", name);
+    golden_path(file, path, sizeof path);
+    if (mode && strcmp(mode, "write") == 0) {
+        FILE *f = fopen(path, "w");
+        assert_true(f && fputs(is, f) >= 0 && fclose(f) == 0);
+        return;
     }
-    free(got);
+    char *should = golden_read(path);
+    if (strcmp(is, should) != 0)
+        print_error("---- %s should be\n%s---- but is\n%s----\n", name, should, is);
+    assert_string_equal(is, should);
+    free(should);
+}
+
+/** The screen as it is drawn now is that of golden/NAME.txt. */
+static inline void assert_screen(struct app *a, const struct view *v, void *state, const char *name)
+{
+    char *is = fake_text(a, v, state);
+    golden_check(name, is);
+    free(is);
+}
+
+/** In a window of that size, as NAME-80x24 and so on. */
+static inline void assert_screen_at(struct app *a, const struct view *v, void *state,
+                                    const char *name, int width, int height)
+{
+    char file[96];
+    snprintf(file, sizeof file, "%s-%dx%d", name, width, height);
+    fake_resize(a, width, height);
+    assert_screen(a, v, state, file);
+}
+
+/** 80x24, 40x10 and 200x50. */
+static inline void assert_screens(struct app *a, const struct view *v, void *state,
+                                  const char *name)
+{
+    assert_screen_at(a, v, state, name, 80, 24);
+    assert_screen_at(a, v, state, name, 40, 10);
+    assert_screen_at(a, v, state, name, 200, 50);
+}
+
+/** Draws in every small size and some large ones: nothing outside the canvas is touched. */
+static inline void draw_all_sizes(struct app *a, const struct view *v, void *state)
+{
+    for (int w = 1; w <= 130; w += w < 24 ? 1 : 7)
+        for (int h = 1; h <= 60; h += h < 30 ? 1 : 11) {
+            fake_resize(a, w, h);
+            fake_draw(a, v, state);
+        }
 }
 
 #endif

@@ -2,6 +2,8 @@
  * never printed, and how many accounts could serve a host. */
 #include "desk.h"
 
+#include "keys/keyfile.h"
+
 #include <sys/stat.h>
 
 static struct desk started(void)
@@ -42,7 +44,9 @@ static void a_service_account_file_is_written_and_not_printed(void **state)
     assert_int_equal(st.st_mode & 0777, 0600);
     cJSON *o = cJSON_Parse(read_file(path));
     assert_string_equal(json_get_z(o, "type"), "service_account");
-    assert_non_null(strstr(json_get_z(o, "private_key"), "BEGIN PRIVATE KEY"));
+    EVP_PKEY *key = NULL;
+    assert_int_equal(private_key_parse(slice_of(json_get_z(o, "private_key")), &key, NULL), ERR_OK);
+    EVP_PKEY_free(key);
     cJSON_Delete(o);
     assert_true(has_file(&d));
     desk_close(&d);

@@ -1,5 +1,6 @@
 /* The requests' screen: what it shows, and what its keys do. */
-#include "screen_stand.h"
+#define FAKE_NOW INT64_C(1795356151) /* 2026-11-22T14:02:31Z */
+#include "fake_app.h"
 
 #include <locale.h>
 
@@ -58,7 +59,7 @@ static const struct feed_exchange under_way[] = {
 
 #define REQUEST(n, ago_ms, ...)                                                                    \
     {                                                                                              \
-        .id = n, .at_ms = NOW_S * 1000 - (ago_ms), .model = "", .account = "", .tried = "",        \
+        .id = n, .at_ms = FAKE_NOW * 1000 - (ago_ms), .model = "", .account = "", .tried = "",     \
         .client = "", .reason = "", .method = "POST", .front = "h1", .back = "h1", __VA_ARGS__     \
     }
 
@@ -86,190 +87,181 @@ static const struct board_request ended[] = {
             .status = 0, .reason = "client_gone", .ms = 2500000)};
 #pragma GCC diagnostic pop
 
+static struct app stand;
 static void *state;
 
 static int setup(void **unused)
 {
-    stand = (struct app){.is_live = true,
-                         .board = {.now_s = NOW_S,
-                                   .now_ms = NOW_S * 1000,
-                                   .is_there = true,
-                                   .requests = ended,
-                                   .request_count = 4}};
-    stand_figures =
-        (struct feed_figures){.at_ms = NOW_S * 1000, .ttfb_p50_ms = 412, .ttfb_p95_ms = 1890};
+    fake_open(&stand, NULL);
+    stand.board.requests = ended;
+    stand.board.request_count = 4;
+    stand.feed.figures =
+        (struct feed_figures){.at_ms = FAKE_NOW * 1000, .ttfb_p50_ms = 412, .ttfb_p95_ms = 1890};
     for (uint32_t i = 0; i < FEED_RATE; i++)
-        stand_figures.rate[i] = i < 8 ? 0 : (i * 7) % 61;
-    stand_live =
-        (struct feed_live){.at_ms = NOW_S * 1000, .total = 3, .rows = under_way, .count = 3};
-    state = live_view.create(&stand);
+        stand.feed.figures.rate[i] = i < 8 ? 0 : (i * 7) % 61;
+    stand.feed.live =
+        (struct feed_live){.at_ms = FAKE_NOW * 1000, .total = 3, .rows = under_way, .count = 3};
+    state = view_create(&live_view, &stand);
     return state ? 0 : -1;
 }
 
 static int teardown(void **unused)
 {
-    live_view.destroy(state);
+    view_destroy(&live_view, state);
+    fake_close(&stand);
     return 0;
 }
 
 static void draws(void **unused)
 {
-    golden_draw(&live_view, state, "live_80x24", 80, 24, false);
-    golden_draw(&live_view, state, "live_40x10", 40, 10, false);
-    golden_draw(&live_view, state, "live_200x50", 200, 50, true);
+    assert_screen_at(&stand, &live_view, state, "live", 80, 24);
+    assert_screen_at(&stand, &live_view, state, "live", 40, 10);
+    stand.canvas.is_utf8 = true;
+    assert_screen_at(&stand, &live_view, state, "live", 200, 50);
 }
 
 static void draws_what_the_store_has_when_the_daemon_is_down(void **unused)
 {
     stand.is_live = false;
-    golden_draw(&live_view, state, "live_down_80x24", 80, 24, false);
-    golden_draw(&live_view, state, "live_down_40x10", 40, 10, false);
-    golden_draw(&live_view, state, "live_down_200x50", 200, 50, true);
-    stand_figures.at_ms = 0; /* never seen it */
+    assert_screen_at(&stand, &live_view, state, "live_down", 80, 24);
+    assert_screen_at(&stand, &live_view, state, "live_down", 40, 10);
+    stand.canvas.is_utf8 = true;
+    assert_screen_at(&stand, &live_view, state, "live_down", 200, 50);
+    stand.feed.figures.at_ms = 0; /* never seen it */
     stand.board.request_count = 0;
-    golden_draw(&live_view, state, "live_never_80x24", 80, 24, false);
+    assert_screen_at(&stand, &live_view, state, "live_never", 80, 24);
 }
 
 static void draws_in_any_size(void **unused)
 {
-    struct canvas c;
-    canvas_init(&c);
-    live_view.update(state);
-    for (int width = 1; width < 140; width += 3)
-        for (int height = 1; height < 40; height++) {
-            stand.is_small = width < 60 || height < 16;
-            assert_true(canvas_reset(&c, width, height));
-            live_view.update(state);
-            live_view.draw(state, &c, 0, height);
-        }
-    canvas_finish(&c);
+    draw_all_sizes(&stand, &live_view, state);
 }
 
 static const char *shown_id(void)
 {
     stand.text[0] = '\0';
-    press(&live_view, state, 'c');
+    fake_press(&live_view, state, 'c');
     return stand.text;
 }
 
 static void failures_and_their_reason(void **unused)
 {
-    live_view.update(state);
-    press(&live_view, state, 'x');
-    struct table *t = live_view.table(state);
+    view_update(&live_view, state);
+    fake_press(&live_view, state, 'x');
+    struct table *t = view_table(&live_view, state);
     assert_int_equal(t->shown, 3);
     assert_string_equal(shown_id(), "cs_00000000000000b1");
-    golden_draw(&live_view, state, "live_401_80x24", 80, 24, false);
-    press(&live_view, state, 'j');
-    golden_draw(&live_view, state, "live_tries_80x24", 80, 24, false);
-    press(&live_view, state, TERM_ENTER);
+    assert_screen_at(&stand, &live_view, state, "live_401", 80, 24);
+    fake_press(&live_view, state, 'j');
+    assert_screen_at(&stand, &live_view, state, "live_tries", 80, 24);
+    fake_press(&live_view, state, TERM_ENTER);
     assert_non_null(strstr(stand.text, "why: the provider is overloaded or down"));
     assert_non_null(strstr(stand.text, "tried sa-prod-1: connection_lost, the connection was"));
-    press(&live_view, state, 'x');
+    fake_press(&live_view, state, 'x');
     assert_int_equal(t->shown, 6);
 }
 
 static void slowest_is_one_key(void **unused)
 {
-    live_view.update(state);
-    press(&live_view, state, 'm');
+    view_update(&live_view, state);
+    fake_press(&live_view, state, 'm');
     assert_string_equal(shown_id(), "cs_00000000000000b4");
-    press(&live_view, state, 'j');
+    fake_press(&live_view, state, 'j');
     assert_string_equal(shown_id(), "cs_00000000000000a1");
-    press(&live_view, state, 'm');
+    fake_press(&live_view, state, 'm');
     assert_string_equal(shown_id(), "cs_00000000000000a2"); /* by time again, at the top */
 }
 
 static void status_is_a_column(void **unused)
 {
     char problem[160];
-    struct table *t = live_view.table(state);
+    struct table *t = view_table(&live_view, state);
     assert_true(table_filter(t, SLICE("status>=400"), problem, sizeof problem));
-    live_view.update(state);
+    view_update(&live_view, state);
     assert_int_equal(t->shown, 2);
     assert_false(table_filter(t, SLICE("nothing=4"), problem, sizeof problem));
 }
 
 static void follows_until_one_moves(void **unused)
 {
-    live_view.update(state);
+    view_update(&live_view, state);
     assert_string_equal(shown_id(), "cs_00000000000000a2");
     stand.board.request_count = 0;
-    stand_live.count = 1;
-    live_view.update(state);
+    stand.feed.live.count = 1;
+    view_update(&live_view, state);
     assert_string_equal(shown_id(), "cs_00000000000000a1");
     stand.board.request_count = 4;
-    live_view.update(state);
+    view_update(&live_view, state);
     assert_string_equal(shown_id(), "cs_00000000000000b1");
-    press(&live_view, state, 'j');
+    fake_press(&live_view, state, 'j');
     assert_string_equal(shown_id(), "cs_00000000000000b2");
-    stand_live.count = 2;
-    live_view.update(state);
+    stand.feed.live.count = 2;
+    view_update(&live_view, state);
     assert_string_equal(shown_id(), "cs_00000000000000b2");
-    press(&live_view, state, 'f');
+    fake_press(&live_view, state, 'f');
     assert_string_equal(shown_id(), "cs_00000000000000a2");
 }
 
 static void a_request_keeps_the_cursor_when_it_ends(void **unused)
 {
     struct board_request over = ended[1];
-    live_view.update(state);
-    press(&live_view, state, 'f'); /* off */
-    press(&live_view, state, TERM_END);
-    press(&live_view, state, 'k');
+    view_update(&live_view, state);
+    fake_press(&live_view, state, 'f'); /* off */
+    fake_press(&live_view, state, TERM_END);
+    fake_press(&live_view, state, 'k');
     assert_string_equal(shown_id(), "cs_00000000000000a1");
     over.request_id = "cs_00000000000000a1";
-    over.at_ms = NOW_S * 1000;
+    over.at_ms = FAKE_NOW * 1000;
     stand.board.requests = &over;
     stand.board.request_count = 1;
-    live_view.update(state);
+    view_update(&live_view, state);
     assert_string_equal(shown_id(), "cs_00000000000000a1");
     stand.is_live = false;
-    live_view.update(state);
+    view_update(&live_view, state);
     assert_string_equal(shown_id(), "cs_00000000000000a1");
 }
 
 static void shows_one_kind(void **unused)
 {
-    struct table *t = live_view.table(state);
-    live_view.update(state);
-    press(&live_view, state, 'o');
+    struct table *t = view_table(&live_view, state);
+    view_update(&live_view, state);
+    fake_press(&live_view, state, 'o');
     assert_int_equal(t->shown, 3);
-    press(&live_view, state, 'o');
+    fake_press(&live_view, state, 'o');
     assert_int_equal(t->shown, 4);
-    press(&live_view, state, 'o');
+    fake_press(&live_view, state, 'o');
     assert_int_equal(t->shown, 6);
 }
 
 static void ends_one_after_a_yes(void **unused)
 {
-    live_view.update(state);
-    press(&live_view, state, 'K');
+    view_update(&live_view, state);
+    fake_press(&live_view, state, 'K');
     assert_string_equal(stand.title, "end this request?");
     assert_non_null(strstr(stand.text, "cs_00000000000000a2"));
-    assert_string_equal(stand.ended, "");
-    stand_live.count = 0; /* the list goes on below the question */
-    live_view.update(state);
-    stand.yes(stand.asked);
-    assert_string_equal(stand.ended, "cs_00000000000000a2");
+    assert_string_equal(stand.feed.ended, "");
+    stand.feed.live.count = 0; /* the list goes on below the question */
+    view_update(&live_view, state);
+    stand.yes(stand.state);
+    assert_string_equal(stand.feed.ended, "cs_00000000000000a2");
 }
 
 static void ends_nothing_that_is_over(void **unused)
 {
-    live_view.update(state);
-    press(&live_view, state, 'j');
-    press(&live_view, state, 'K');
+    view_update(&live_view, state);
+    fake_press(&live_view, state, 'j');
+    fake_press(&live_view, state, 'K');
     assert_string_equal(stand.said, "it has ended already");
-    press(&live_view, state, 'g');
+    fake_press(&live_view, state, 'g');
     stand.is_live = false;
-    press(&live_view, state, 'K'); /* what is shown is of before */
+    fake_press(&live_view, state, 'K'); /* what is shown is of before */
     assert_string_equal(stand.said, "the daemon does not answer: nothing can be ended now");
     assert_null(stand.yes);
     stand.board.request_count = 0;
-    live_view.update(state);
-    press(&live_view, state, 'K');
-    press(&live_view, state, TERM_ENTER);
-    press(&live_view, state, 'c');
+    view_update(&live_view, state);
+    fake_press(&live_view, state, 'K');
+    fake_press(&live_view, state, TERM_ENTER);
+    fake_press(&live_view, state, 'c');
     assert_null(stand.yes);
 }
 

@@ -1,39 +1,40 @@
 /* The screen of the nodes. */
-#include "paper_app.h"
+#define FAKE_NOW 1795788131 /* 2026-11-27 14:02:11 UTC */
+#include "fake_app.h"
 
 static const struct board_node nodes[] = {
-    {"prod-eu-1", "0.1.0", "running", "10.0.0.5:3128", 4711, NOW - 273600, NOW - 4, 213},
-    {"prod-eu-2", "0.1.0", "running", "10.0.0.6:3128", 812, NOW - 7200, NOW - 9, 211},
-    {"prod-eu-3", "0.1.0", "running", "10.0.0.7:3128", 99, NOW - 86400, NOW - 340, 213},
-    {"prod-us-1", "0.1.0", "draining", "10.1.0.5:3128", 31, NOW - 50000, NOW - 2, 213},
-    {"old-box", "0.0.9", "stopped", "10.9.0.1:3128", 7, NOW - 900000, NOW - 800000, 101},
+    {"prod-eu-1", "0.1.0", "running", "10.0.0.5:3128", 4711, FAKE_NOW - 273600, FAKE_NOW - 4, 213},
+    {"prod-eu-2", "0.1.0", "running", "10.0.0.6:3128", 812, FAKE_NOW - 7200, FAKE_NOW - 9, 211},
+    {"prod-eu-3", "0.1.0", "running", "10.0.0.7:3128", 99, FAKE_NOW - 86400, FAKE_NOW - 340, 213},
+    {"prod-us-1", "0.1.0", "draining", "10.1.0.5:3128", 31, FAKE_NOW - 50000, FAKE_NOW - 2, 213},
+    {"old-box", "0.0.9", "stopped", "10.9.0.1:3128", 7, FAKE_NOW - 900000, FAKE_NOW - 800000, 101},
 };
 
 static void *view_of(struct app *a)
 {
-    fake_init(a, 80, 24);
+    fake_open(a, NULL);
     a->board.nodes = nodes;
     a->board.node_count = 5;
-    a->feed.is_up = true;
+    a->is_live = true;
     a->feed.figures = (struct feed_figures){
-        .at_ms = NOW * 1000ll, .pid = 4711, .name = "prod-eu-1", .generation = 213};
-    void *state = nodes_view.create(a);
+        .at_ms = FAKE_NOW * 1000ll, .pid = 4711, .name = "prod-eu-1", .generation = 213};
+    void *state = view_create(&nodes_view, a);
     assert_non_null(state);
-    nodes_view.update(state);
+    view_update(&nodes_view, state);
     return state;
 }
 
 static void finish(struct app *a, void *state)
 {
-    nodes_view.destroy(state);
-    canvas_finish(&a->canvas);
+    view_destroy(&nodes_view, state);
+    fake_close(a);
 }
 
 static void move(struct app *a, void *state, int rows)
 {
     for (int i = 0; i < rows; i++) {
-        assert_true(table_key(nodes_view.table(state), 'j'));
-        nodes_view.update(state);
+        assert_true(table_key(view_table(&nodes_view, state), 'j'));
+        view_update(&nodes_view, state);
     }
 }
 
@@ -50,12 +51,10 @@ static void one_that_lags_is_told_in_words(void **unused)
     struct app a;
     void *state = view_of(&a);
     move(&a, state, 1);
-    fake_draw(&a, &nodes_view, state);
-    assert_screen(&a, "nodes-lag");
+    assert_screen(&a, &nodes_view, state, "nodes-lag");
     /* It wrote its row before the change: that says nothing. */
-    a.board.generation_at = NOW - 8;
-    fake_draw(&a, &nodes_view, state);
-    assert_screen(&a, "nodes-just-now");
+    a.board.generation_at = FAKE_NOW - 8;
+    assert_screen(&a, &nodes_view, state, "nodes-just-now");
     finish(&a, state);
 }
 
@@ -64,27 +63,26 @@ static void one_that_is_silent_is_told_in_words(void **unused)
     struct app a;
     void *state = view_of(&a);
     move(&a, state, 2);
-    fake_draw(&a, &nodes_view, state);
-    assert_screen(&a, "nodes-silent");
+    assert_screen(&a, &nodes_view, state, "nodes-silent");
     finish(&a, state);
 }
 
 static void fifteen_seconds_are_not_silence(void **unused)
 {
     struct app a;
-    struct sbuf out;
+    char *text;
     struct board_node one = nodes[0];
     void *state = view_of(&a);
     a.board.nodes = &one;
     a.board.node_count = 1;
-    one.seen_at = NOW - 15;
-    fake_draw(&a, &nodes_view, state);
-    assert_null(strstr(fake_text(&a, &out), "SILENT"));
-    sbuf_finish(&out);
+    one.seen_at = FAKE_NOW - 15;
+    text = fake_text(&a, &nodes_view, state);
+    assert_null(strstr(text, "SILENT"));
+    free(text);
     one.seen_at--;
-    fake_draw(&a, &nodes_view, state);
-    assert_non_null(strstr(fake_text(&a, &out), "SILENT"));
-    sbuf_finish(&out);
+    text = fake_text(&a, &nodes_view, state);
+    assert_non_null(strstr(text, "SILENT"));
+    free(text);
     finish(&a, state);
 }
 
@@ -93,8 +91,7 @@ static void without_the_daemon_the_store_still_tells(void **unused)
     struct app a;
     void *state = view_of(&a);
     a.feed = (struct feed){0};
-    fake_draw(&a, &nodes_view, state);
-    assert_screen(&a, "nodes-down");
+    assert_screen(&a, &nodes_view, state, "nodes-down");
     assert_true(nodes_view.key(state, TERM_ENTER));
     assert_string_equal(a.ran, "");
     assert_non_null(strstr(a.text, "it works with the newest settings"));
@@ -124,18 +121,18 @@ static void a_backup_is_written_and_read_back_with_care(void **unused)
     struct errmsg problem = {0};
     void *state = view_of(&a);
     assert_true(nodes_view.key(state, 'b'));
-    assert_true(strncmp(a.text, "credswap-20", 11) == 0); /* a name is there to be taken */
-    assert_false(a.take(a.state, SLICE("--help"), &problem));
-    assert_true(a.take(a.state, SLICE("/b/one.db"), &problem));
+    assert_true(strncmp(a.value, "credswap-20", 11) == 0); /* a name is there to be taken */
+    assert_false(a.line(a.state, SLICE("--help"), &problem));
+    assert_true(a.line(a.state, SLICE("/b/one.db"), &problem));
     assert_string_equal(a.ran, "backup /b/one.db");
     a.ran[0] = '\0';
-    a.take = NULL;
+    a.line = NULL;
     assert_true(nodes_view.key(state, 'R')); /* the daemon runs */
-    assert_null(a.take);
+    assert_null(a.line);
     assert_non_null(strstr(a.said, "stop credswapd first"));
-    a.feed = (struct feed){0};
+    a.is_live = false;
     assert_true(nodes_view.key(state, 'R'));
-    assert_true(a.take(a.state, SLICE("/b/one.db"), &problem));
+    assert_true(a.line(a.state, SLICE("/b/one.db"), &problem));
     assert_string_equal(a.word, "restore");
     assert_non_null(strstr(a.text, "/b/one.db"));
     assert_string_equal(a.ran, "");

@@ -1,5 +1,6 @@
 /* The screen of the tokens, from a board and a feed filled by hand. */
-#include "paper_app.h"
+#define FAKE_NOW 1795788131 /* 2026-11-27 14:02:11 UTC */
+#include "fake_app.h"
 #include "views/token_words.h"
 
 #define SCOPES                                                                                     \
@@ -7,15 +8,15 @@
     "https://www.googleapis.com/auth/generative-language.retriever"
 
 static const struct board_token tokens[] = {
-    {"sa-prod-1", SCOPES, "", "9b1e77a0", true, NOW + 2467, NOW - 1132, 26, 182, 0, 0},
-    {"sa-prod-2", SCOPES, "", "03c1ffe2", true, NOW + 290, NOW - 3309, 25, 176, 0, 0},
+    {"sa-prod-1", SCOPES, "", "9b1e77a0", true, FAKE_NOW + 2467, FAKE_NOW - 1132, 26, 182, 0, 0},
+    {"sa-prod-2", SCOPES, "", "03c1ffe2", true, FAKE_NOW + 290, FAKE_NOW - 3309, 25, 176, 0, 0},
     {"sa-prod-3", SCOPES, "endpoint_timeout: the token endpoint cannot be reached", "77aa0912",
-     true, NOW + 1200, NOW - 2399, 25, 190, 3, NOW + 12},
+     true, FAKE_NOW + 1200, FAKE_NOW - 2399, 25, 190, 3, FAKE_NOW + 12},
     {"sa-eu-9", SCOPES,
      "invalid_grant: the key was deleted or rotated at Google, or is not this account's: add a "
      "new key",
-     "", false, 0, 0, 0, 0, 3, NOW + 52},
-    {"sa-dev-1", SCOPES, "", "", false, 0, NOW - 14000, 9, 202, 0, 0},
+     "", false, 0, 0, 0, 0, 3, FAKE_NOW + 52},
+    {"sa-dev-1", SCOPES, "", "", false, 0, FAKE_NOW - 14000, 9, 202, 0, 0},
 };
 
 #define ACCOUNT(n, i, t, s)                                                                        \
@@ -43,36 +44,36 @@ static struct board_account accounts[] = {
 
 static void *view_of(struct app *a)
 {
-    fake_init(a, 80, 24);
+    fake_open(a, NULL);
     a->board.accounts = accounts;
     a->board.account_count = 7;
     a->board.tokens = tokens;
     a->board.token_count = 5;
-    a->feed.is_up = true;
-    a->feed.figures = (struct feed_figures){.at_ms = NOW * 1000ll,
+    a->is_live = true;
+    a->feed.figures = (struct feed_figures){.at_ms = FAKE_NOW * 1000ll,
                                             .tokens_memory = 99970,
                                             .tokens_store = 20,
                                             .mints = 10,
                                             .mint_failures = 6,
                                             .has_skew = true,
                                             .clock_skew_s = 0};
-    void *state = tokens_view.create(a);
+    void *state = view_create(&tokens_view, a);
     assert_non_null(state);
-    tokens_view.update(state);
+    view_update(&tokens_view, state);
     return state;
 }
 
 static void finish(struct app *a, void *state)
 {
-    tokens_view.destroy(state);
-    canvas_finish(&a->canvas);
+    view_destroy(&tokens_view, state);
+    fake_close(a);
 }
 
 static void move(struct app *a, void *state, int rows)
 {
     for (int i = 0; i < rows; i++) {
-        assert_true(table_key(tokens_view.table(state), 'j'));
-        tokens_view.update(state);
+        assert_true(table_key(view_table(&tokens_view, state), 'j'));
+        view_update(&tokens_view, state);
     }
 }
 
@@ -83,8 +84,7 @@ static void a_good_token_is_shown_with_its_time(void **unused)
     assert_screens(&a, &tokens_view, state, "tokens");
     a.canvas.is_utf8 = true;
     fake_resize(&a, 80, 24);
-    fake_draw(&a, &tokens_view, state);
-    assert_screen(&a, "tokens-utf8");
+    assert_screen(&a, &tokens_view, state, "tokens-utf8");
     finish(&a, state);
 }
 
@@ -96,8 +96,7 @@ static void a_failure_is_told_with_cause_and_next_step(void **unused)
     assert_screens(&a, &tokens_view, state, "tokens-fail");
     a.feed.figures.clock_skew_s = -95;
     fake_resize(&a, 80, 24);
-    fake_draw(&a, &tokens_view, state);
-    assert_screen(&a, "tokens-clock");
+    assert_screen(&a, &tokens_view, state, "tokens-clock");
     finish(&a, state);
 }
 
@@ -106,8 +105,7 @@ static void a_failing_renewal_is_told_while_the_token_still_serves(void **unused
     struct app a;
     void *state = view_of(&a);
     move(&a, state, 2);
-    fake_draw(&a, &tokens_view, state);
-    assert_screen(&a, "tokens-renewal");
+    assert_screen(&a, &tokens_view, state, "tokens-renewal");
     finish(&a, state);
 }
 
@@ -115,14 +113,12 @@ static void without_the_daemon_nothing_is_guessed(void **unused)
 {
     struct app a;
     void *state = view_of(&a);
-    a.feed.is_up = false;
-    fake_draw(&a, &tokens_view, state);
-    assert_screen(&a, "tokens-down"); /* its last figures, and they are grey */
-    assert_int_equal(a.canvas.cells[2 * 80 + 40].style, STYLE_DIM);
+    a.is_live = false;
+    assert_screen(&a, &tokens_view, state, "tokens-down"); /* its last figures, and they are grey */
+    assert_int_equal(a.canvas.cells[4 * 80 + 40].style, STYLE_DIM);
     a.feed.figures = (struct feed_figures){0};
     move(&a, state, 4);
-    fake_draw(&a, &tokens_view, state);
-    assert_screen(&a, "tokens-never");
+    assert_screen(&a, &tokens_view, state, "tokens-never");
     finish(&a, state);
 }
 
@@ -138,18 +134,17 @@ static void no_account_is_said_in_words(void **unused)
 static void what_came_from_outside_cannot_move_the_cursor(void **unused)
 {
     struct app a;
-    struct sbuf out;
+    char *text;
     struct board_token bad = tokens[3];
     void *state = view_of(&a);
     bad.last_error = "\x1b]0;owned\a\x1b[2J \xff\xc3 odd";
     accounts[3].token = &bad;
     move(&a, state, 3);
-    fake_draw(&a, &tokens_view, state);
-    const char *text = fake_text(&a, &out);
+    text = fake_text(&a, &tokens_view, state);
     for (const char *z = text; *z; z++)
         assert_true(*z == '\n' || (*z >= 0x20 && *z < 0x7f));
     assert_non_null(strstr(text, "likely: nothing that this console knows"));
-    sbuf_finish(&out);
+    free(text);
     accounts[3].token = &tokens[3];
     finish(&a, state);
 }
@@ -171,9 +166,9 @@ static void keys_ask_before_they_change_anything(void **unused)
     assert_string_equal(a.ran, "account forget sa-prod-1");
     a.ran[0] = '\0';
     assert_true(tokens_view.key(state, 'K'));
-    assert_false(a.take(a.state, SLICE(""), &problem));
-    assert_false(a.take(a.state, SLICE("--yes"), &problem));
-    assert_true(a.take(a.state, SLICE("/root/new.json"), &problem));
+    assert_false(a.line(a.state, SLICE(""), &problem));
+    assert_false(a.line(a.state, SLICE("--yes"), &problem));
+    assert_true(a.line(a.state, SLICE("/root/new.json"), &problem));
     assert_string_equal(a.ran, "");
     a.yes(a.state);
     assert_string_equal(a.ran, "account key sa-prod-1 /root/new.json");
@@ -192,8 +187,7 @@ static void an_api_key_has_no_token_to_forget(void **unused)
     assert_true(tokens_view.key(state, 'K'));
     assert_null(a.yes);
     assert_string_equal(a.ran, "");
-    fake_draw(&a, &tokens_view, state);
-    assert_screen(&a, "tokens-key");
+    assert_screen(&a, &tokens_view, state, "tokens-key");
     finish(&a, state);
 }
 

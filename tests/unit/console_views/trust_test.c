@@ -1,48 +1,52 @@
 /* The screen of the CA, with the certificate of golden/ca.pem (its key was thrown away). */
-#include "paper_app.h"
+#define FAKE_NOW 1795788131 /* 2026-11-27 14:02:11 UTC */
+#include "fake_app.h"
 #include "views/trust_internal.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
 static const struct feed_leaf leaves[] = {
-    {"generativelanguage.googleapis.com", NOW + 597600, NOW - 7200, 41218},
-    {"us-central1-aiplatform.googleapis.com", NOW + 594000, NOW - 10800, 17004},
-    {"api.anthropic.com", NOW + 180000, NOW - 424800, 12511},
-    {"europe-west4-aiplatform.googleapis.com", NOW + 68400, NOW - 536400, 212},
+    {"generativelanguage.googleapis.com", FAKE_NOW + 597600, FAKE_NOW - 7200, 41218},
+    {"us-central1-aiplatform.googleapis.com", FAKE_NOW + 594000, FAKE_NOW - 10800, 17004},
+    {"api.anthropic.com", FAKE_NOW + 180000, FAKE_NOW - 424800, 12511},
+    {"europe-west4-aiplatform.googleapis.com", FAKE_NOW + 68400, FAKE_NOW - 536400, 212},
 };
 static const struct feed_refusal refusals[] = {
-    {"10.8.3.41", "api.anthropic.com", "unknown ca", 7, NOW - 72},
-    {"10.8.9.2", "generativelanguage.googleapis.com", "bad certificate", 1, NOW - 40000},
+    {"10.8.3.41", "api.anthropic.com", "unknown ca", 7, FAKE_NOW - 72},
+    {"10.8.9.2", "generativelanguage.googleapis.com", "bad certificate", 1, FAKE_NOW - 40000},
 };
 
 static char ca_path[512];
 
 static void *view_of(struct app *a)
 {
-    fake_init(a, 80, 24);
+    fake_open(a, NULL);
     golden_path("ca.pem", ca_path, sizeof ca_path);
-    a->conf.ca.cert = ca_path;
-    a->feed.is_up = true;
-    a->feed.leaves = (struct feed_leaves){.at_ms = NOW * 1000ll,
+    a->conf->ca.cert = ca_path;
+    a->is_live = true;
+    a->feed.leaves = (struct feed_leaves){.at_ms = FAKE_NOW * 1000ll,
                                           .cached = 41,
                                           .max = 1024,
                                           .hits = 70945,
                                           .signed_count = 17,
                                           .rows = leaves,
                                           .count = 4};
-    a->feed.trust = (struct feed_trust){
-        .at_ms = NOW * 1000ll, .ok_24h = 61204, .refused_24h = 8, .rows = refusals, .count = 2};
-    void *state = trust_view.create(a);
+    a->feed.trust = (struct feed_trust){.at_ms = FAKE_NOW * 1000ll,
+                                        .ok_24h = 61204,
+                                        .refused_24h = 8,
+                                        .rows = refusals,
+                                        .count = 2};
+    void *state = view_create(&trust_view, a);
     assert_non_null(state);
-    trust_view.update(state);
+    view_update(&trust_view, state);
     return state;
 }
 
 static void finish(struct app *a, void *state)
 {
-    trust_view.destroy(state);
-    canvas_finish(&a->canvas);
+    view_destroy(&trust_view, state);
+    fake_close(a);
 }
 
 static void ca_and_leaves_are_shown(void **unused)
@@ -72,10 +76,9 @@ static void without_the_daemon_its_figures_are_grey_or_dashes(void **unused)
 {
     struct app a;
     void *state = view_of(&a);
-    a.feed.is_up = false;
-    fake_draw(&a, &trust_view, state);
-    assert_screen(&a, "trust-down");
-    assert_int_equal(a.canvas.cells[5 * 80 + 8].style, STYLE_DIM);
+    a.is_live = false;
+    assert_screen(&a, &trust_view, state, "trust-down");
+    assert_int_equal(a.canvas.cells[7 * 80 + 8].style, STYLE_DIM);
     a.feed = (struct feed){0};
     assert_screens(&a, &trust_view, state, "trust-never");
     finish(&a, state);
@@ -88,11 +91,9 @@ static void nothing_yet_is_said_in_words(void **unused)
     a.feed.leaves.count = a.feed.trust.count = 0;
     a.feed.leaves.cached = a.feed.leaves.hits = a.feed.leaves.signed_count = 0;
     a.feed.trust.ok_24h = a.feed.trust.refused_24h = 0;
-    fake_draw(&a, &trust_view, state);
-    assert_screen(&a, "trust-empty");
+    assert_screen(&a, &trust_view, state, "trust-empty");
     assert_true(trust_view.key(state, 't'));
-    fake_draw(&a, &trust_view, state);
-    assert_screen(&a, "trust-nobody");
+    assert_screen(&a, &trust_view, state, "trust-nobody");
     finish(&a, state);
 }
 
@@ -100,19 +101,18 @@ static void a_missing_ca_is_said_with_what_makes_one(void **unused)
 {
     static char nowhere[] = "/nonexistent/ca.pem";
     struct app a;
-    struct sbuf out;
+    char *text;
     void *state = view_of(&a);
-    a.conf.ca.cert = nowhere;
-    fake_draw(&a, &trust_view, state);
-    assert_screen(&a, "trust-missing");
+    a.conf->ca.cert = nowhere;
+    assert_screen(&a, &trust_view, state, "trust-missing");
     a.yes = NULL;
     assert_true(trust_view.key(state, 'R'));
     assert_null(a.yes);
     assert_non_null(strstr(a.said, "there is no CA"));
-    a.conf.ca.cert = ca_path; /* it came back */
-    fake_draw(&a, &trust_view, state);
-    assert_non_null(strstr(fake_text(&a, &out), "credswap CA on prod-eu-1"));
-    sbuf_finish(&out);
+    a.conf->ca.cert = ca_path; /* it came back */
+    text = fake_text(&a, &trust_view, state);
+    assert_non_null(strstr(text, "credswap CA on prod-eu-1"));
+    free(text);
     finish(&a, state);
 }
 
@@ -126,15 +126,15 @@ static void a_file_that_changed_is_read_again(void **unused)
     ssize_t n = read(from, pem, sizeof pem);
     close(from);
     assert_true(n > 0 && write(fd, "junk", 4) == 4);
-    a.conf.ca.cert = path;
-    trust_view.update(state);
+    a.conf->ca.cert = path;
+    view_update(&trust_view, state);
     assert_string_equal(v->problem, "the CA's file holds no certificate");
     assert_true(pwrite(fd, pem, (size_t)n, 0) == n);
-    trust_view.update(state);
+    view_update(&trust_view, state);
     assert_string_equal(v->problem, "");
     assert_int_equal(v->facts.certificates, 1);
     assert_true(pwrite(fd, pem, (size_t)n, n) == n);
-    trust_view.update(state);
+    view_update(&trust_view, state);
     assert_int_equal(v->facts.certificates, 2);
     close(fd);
     unlink(path);
@@ -180,16 +180,16 @@ static void pages_come_from_subcommands(void **unused)
 static void the_time_left_is_judged(void **unused)
 {
     char words[96];
-    struct ca_info i = {.not_before = NOW - 100, .not_after = NOW + 91 * 86400};
-    assert_int_equal(trust_validity(&i, NOW, words), STYLE_PLAIN);
+    struct ca_info i = {.not_before = FAKE_NOW - 100, .not_after = FAKE_NOW + 91 * 86400};
+    assert_int_equal(trust_validity(&i, FAKE_NOW, words), STYLE_PLAIN);
     assert_string_equal(words, "91 d left");
-    assert_int_equal(trust_validity(&i, NOW + 2 * 86400, words), STYLE_WARN);
+    assert_int_equal(trust_validity(&i, FAKE_NOW + 2 * 86400, words), STYLE_WARN);
     assert_string_equal(words, "89 d left: R replaces it");
-    assert_int_equal(trust_validity(&i, NOW + 80 * 86400, words), STYLE_FAIL);
+    assert_int_equal(trust_validity(&i, FAKE_NOW + 80 * 86400, words), STYLE_FAIL);
     assert_string_equal(words, "11 d left: R replaces it, do it now");
     assert_int_equal(trust_validity(&i, i.not_after, words), STYLE_FAIL);
     assert_string_equal(words, "EXPIRED: R replaces it");
-    assert_int_equal(trust_validity(&i, NOW - 200, words), STYLE_FAIL);
+    assert_int_equal(trust_validity(&i, FAKE_NOW - 200, words), STYLE_FAIL);
     assert_non_null(strstr(words, "NOT VALID YET"));
 }
 

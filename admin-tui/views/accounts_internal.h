@@ -16,6 +16,7 @@ struct accounts {
     char add[6][ENTRY_TEXT_MAX];
     struct sbuf pasted;
     char chosen[STAGE_NAME]; /* what a question is about */
+    int64_t asked;           /* id of the account whose weight is being typed */
 };
 
 /** NULL when the rows are accounts in no pool. */

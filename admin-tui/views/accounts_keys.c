@@ -118,11 +118,19 @@ static void set_state(struct accounts *v, int row, double to)
         app_say(v->screen.app, STYLE_FAIL, "ERROR  %d edits are staged: w applies them", STAGE_MAX);
 }
 
+/* The row whose weight was asked for; -1: it is not there any more, and the cursor is on another.
+ */
+static int asked_row(const struct accounts *v)
+{
+    int row = table_row(&v->screen.table);
+    const struct board_account *a = row >= 0 ? accounts_account(v, row) : NULL;
+    return a && a->id == v->asked ? row : -1;
+}
+
 /* "40%": the weight that makes it its share; "+20%" and "-20%": so many points more or less. */
 static bool take_share(struct accounts *v, struct slice text, struct errmsg *problem)
 {
     const struct board *b = app_board(v->screen.app);
-    const struct board_member *m = accounts_member(v, table_row(&v->screen.table));
     char z[QUANTITY_TEXT];
     double by = 0, to = 0;
     bool is_more = slice_starts(text, SLICE("+")), is_less = slice_starts(text, SLICE("-"));
@@ -132,7 +140,9 @@ static bool take_share(struct accounts *v, struct slice text, struct errmsg *pro
     if (!slice_copy(number, z, sizeof z) || !weight_parse(z, &by))
         return err_set(problem, ERR_INVALID, "a share is 40%%, or +20%% or -20%% of the pool") ==
                ERR_OK;
-    double now = v->after[table_row(&v->screen.table)];
+    int row = asked_row(v);
+    const struct board_member *m = accounts_member(v, row);
+    double now = v->after[row];
     by /= 100;
     if (!share_to_weight(app_stage(v->screen.app), b, m,
                          is_more   ? now + by
@@ -153,6 +163,8 @@ static bool take_weight(void *state, struct slice text, struct errmsg *problem)
     char z[QUANTITY_TEXT];
     double to = 0;
     text = slice_trim(text);
+    if (v->screen.table.mark_count == 0 && asked_row(v) < 0)
+        return err_set(problem, ERR_NOT_FOUND, "that account left this list: Esc") == ERR_OK;
     if (text.n > 1 && text.p[text.n - 1] == '%') {
         if (!take_share(v, text, problem))
             return false;
@@ -174,6 +186,7 @@ static void ask_weight(struct accounts *v)
     const struct board_member *m = row >= 0 ? accounts_member(v, row) : NULL;
     if (!m)
         return;
+    v->asked = accounts_account(v, row)->id;
     if (v->screen.table.mark_count)
         snprintf(prompt, sizeof prompt, "weight of %d marked: ", v->screen.table.mark_count);
     else
@@ -375,26 +388,6 @@ static void ask_leave(struct accounts *v)
     app_confirm(v->screen.app, "leave this pool?", text, run_leave, v);
 }
 
-static void run_key(void *state)
-{
-    struct accounts *v = state;
-    app_run(v->screen.app, 0, "key replaced", "account", "key", v->chosen, v->add[ADD_FILE], NULL);
-}
-
-static bool take_key_file(void *state, struct slice text, struct errmsg *problem)
-{
-    struct accounts *v = state;
-    char ask[ENTRY_TEXT_MAX + 256];
-    if (text.n == 0 || text.n > ENTRY_TEXT_MAX - 8 || text.p[0] == '-')
-        return err_set(problem, ERR_INVALID, "the name of a key file") == ERR_OK;
-    snprintf(v->add[ADD_FILE], sizeof v->add[ADD_FILE], "%.*s", SLICE_FMT(text));
-    snprintf(ask, sizeof ask,
-             "%.128s gets the key of %.*s\nits token is dropped, the next request mints one\n",
-             v->chosen, SLICE_FMT(text));
-    app_confirm(v->screen.app, "replace its key?", ask, run_key, v);
-    return true;
-}
-
 static void show_all(struct accounts *v)
 {
     app_run(v->screen.app, APP_SHOWS, v->chosen, "account", "show", v->chosen, NULL);
@@ -435,7 +428,7 @@ static bool key_one(struct accounts *v, int key)
         ask_leave(v);
         return true;
     case 'K':
-        app_ask_line(v->screen.app, "new key file: ", "", take_key_file, v);
+        app_ask_key(v->screen.app, v->chosen);
         return true;
     case 'D':
         ask_remove(v);

@@ -226,7 +226,7 @@ static void show_result(struct app *a, const struct job_result *r)
 {
     bool is_secret = a->job_flags & APP_SECRET;
     struct sbuf text;
-    if (slice_find(r->out, '\n', 0) + 1 >= r->out.n && !is_secret && !r->talk.n) {
+    if (slice_find(r->out, '\n', 0) + 1 >= r->out.n && !is_secret && !r->talk.n && r->code == 0) {
         app_say(a, STYLE_GOOD, "OK  %.*s", SLICE_FMT(first_line(r->out)));
         return;
     }
@@ -255,7 +255,7 @@ static void say_done(struct app *a, const struct job_result *r)
     char when[16];
     struct slice said = first_line(r->talk);
     bool prints = (a->job_flags & APP_SHOWS) && r->out.n;
-    if (r->code == 0 && prints)
+    if (prints)
         show_result(a, r);
     if (r->code != 0)
         say_failed(a, said);
@@ -333,6 +333,13 @@ static void undo_now(void *state)
     app_run(u->app, 0, "undone", "undo", u->event, NULL);
 }
 
+/* What others wrote is one line, whatever it holds: no line of a question is theirs to make. */
+static void add_one_line(struct sbuf *b, const char *z)
+{
+    for (; *z; z++)
+        sbuf_addc(b, *z == '\n' ? '?' : *z);
+}
+
 void app_undo(struct app *a, int64_t event)
 {
     static struct undoing u;
@@ -354,9 +361,11 @@ void app_undo(struct app *a, int64_t event)
     }
     struct sbuf text;
     sbuf_init(&text, 4096);
-    sbuf_addf(&text,
-              "%s\nby %s at %s\n\nit is written back as a change of its own; history stays\n",
-              found->what, found->who, show_time(found->at_ms / 1000, a->now_s, when));
+    add_one_line(&text, found->what);
+    sbuf_adds(&text, "\nby ");
+    add_one_line(&text, found->who);
+    sbuf_addf(&text, " at %s\n\nit is written back as a change of its own; history stays\n",
+              show_time(found->at_ms / 1000, a->now_s, when));
     u.app = a;
     snprintf(u.event, sizeof u.event, "%lld", (long long)found->id);
     app_confirm(a, "undo this?", sbuf_z(&text), undo_now, &u);
@@ -371,7 +380,7 @@ static void leave(void *state)
     a->is_over = true;
 }
 
-static void ask_to_leave(struct app *a)
+void app_leave(struct app *a)
 {
     char text[128];
     if (a->stage.count == 0) {
@@ -474,7 +483,7 @@ static bool key_everywhere(struct app *a, int key)
         app_undo(a, 0);
         return true;
     case 'q':
-        ask_to_leave(a);
+        app_leave(a);
         return true;
     case TERM_F1 + 9:
         leave(a);
@@ -757,6 +766,8 @@ static int run_on_terminal(struct app *a, const struct app_options *o)
     while (!a->is_over)
         turn(a);
     term_stop();
+    if (job_is_running(a->jobs))
+        cli_say(a->cli, "waiting until what is being done has ended ...");
     return 0;
 }
 

@@ -70,6 +70,9 @@ struct app {
     int body_y, body_height;
 };
 
+/* app.c: at once, or after a question while edits are staged */
+void app_leave(struct app *a);
+
 /* chrome.c: everything around the body */
 void chrome_draw(struct app *a);
 

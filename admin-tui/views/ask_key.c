@@ -18,11 +18,11 @@ static void run(void *state)
 static bool take(void *state, struct slice text, struct errmsg *problem)
 {
     struct asking *k = state;
-    char ask[1024];
+    char ask[ENTRY_TEXT_MAX + 512];
     if (text.n == 0 || text.p[0] == '-' || !slice_copy(text, k->file, sizeof k->file))
         return err_set(problem, ERR_INVALID, "the name of a key file") == ERR_OK;
     snprintf(ask, sizeof ask,
-             "%.128s gets the key of %.400s\n\nits token is dropped, the next request mints one;\n"
+             "%s gets the key of %s\n\nits token is dropped, the next request mints one;\n"
              "the old key is gone from the store, and no undo brings it back\n",
              k->account, k->file);
     app_confirm(k->app, "replace its key?", ask, run, k);

@@ -88,7 +88,7 @@ static bool run_own(struct app *a, const struct words *w)
     if (w->count != 1)
         return false;
     if (strcmp(w->v[0], "q") == 0 || strcmp(w->v[0], "quit") == 0) {
-        a->is_over = true;
+        app_leave(a);
         return true;
     }
     if (strcmp(w->v[0], "help") == 0) {

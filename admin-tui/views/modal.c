@@ -52,7 +52,7 @@ static struct modal *begin(struct app *a, enum modal_kind kind, const char *titl
     struct modal *m = &a->modal;
     m->kind = kind;
     m->state = state;
-    m->generation = app_board(a)->generation;
+    m->generation = a->reviewed ? a->reviewed : app_board(a)->generation;
     snprintf(m->title, sizeof m->title, "%s", title);
     sbuf_init(&m->text, 1u << 22);
     sbuf_init(&m->pasted, PASTE_MAX + 1);
@@ -104,6 +104,13 @@ static void measure(struct slice text, bool is_utf8, int *ret_width, int *ret_he
     }
 }
 
+static int lines_of(const struct modal *m)
+{
+    int width, height;
+    measure(sbuf_slice(&m->text), false, &width, &height);
+    return height;
+}
+
 static const char *foot_of(const struct modal *m)
 {
     switch (m->kind) {
@@ -148,7 +155,14 @@ static void draw_text(struct modal *m, struct canvas *c)
     if (m->kind == MODAL_PASTE)
         canvas_putf(c, c->height - 2, 0, c->width, STYLE_STAGED,
                     "%zu bytes so far, none of them shown", m->pasted.n);
-    canvas_put_keys(c, c->height - 1, 0, c->width, slice_of(foot_of(m)));
+    int used = canvas_put_keys(c, c->height - 1, 0, c->width, slice_of(foot_of(m)));
+    int more = lines_of(m) - m->top - room;
+    if (more > 0) { /* a warning may stand there */
+        char text[32];
+        snprintf(text, sizeof text, " %d more: j", more);
+        int n = (int)strlen(text), x = used + n <= c->width ? c->width - n : 0;
+        canvas_put(c, c->height - (x ? 1 : 2), x ? x : c->width - n, n, STYLE_WARN, slice_of(text));
+    }
 }
 
 static struct dialog *open_text(struct app *a, struct modal *m)
@@ -284,8 +298,11 @@ static void take_entry(struct app *a)
     struct errmsg problem = {0};
     unsigned number = a->modal_number;
     struct slice text = entry_text(m->entry, 0);
+    a->reviewed =
+        m->generation; /* what follows is about the settings as they were when it opened */
     bool is_taken = m->kind == MODAL_FORM ? m->take_form(m->state, m->entry, &problem)
                                           : m->take_line(m->state, text, &problem);
+    a->reviewed = 0;
     bool is_same = a->modal_number == number;
     if (is_taken && is_same)
         modal_close(a);
@@ -316,13 +333,6 @@ static void confirm(struct app *a)
     modal_close(a);
     yes(state);
     a->reviewed = 0;
-}
-
-static int lines_of(const struct modal *m)
-{
-    int width, height;
-    measure(sbuf_slice(&m->text), false, &width, &height);
-    return height;
 }
 
 static bool scroll(struct modal *m, int key)
@@ -397,7 +407,10 @@ static void take_pasted(struct app *a)
 {
     struct modal *m = &a->modal;
     struct errmsg problem = {0};
-    if (!m->take_line(m->state, sbuf_slice(&m->pasted), &problem))
+    a->reviewed = m->generation;
+    bool is_taken = m->take_line(m->state, sbuf_slice(&m->pasted), &problem);
+    a->reviewed = 0;
+    if (!is_taken)
         app_say(a, STYLE_FAIL, "ERROR  %s", problem.text);
     if (m->kind == MODAL_PASTE)
         modal_close(a);

@@ -118,6 +118,62 @@ class Slips(unittest.TestCase):
             terminal.settle(0.5)
             self.assertTrue(terminal.screen.find("/ali"))
 
+    def change(self, *sql):
+        store = sqlite3.connect(self.path("store.db"))
+        with contextlib.closing(store), store:
+            for one in sql:
+                store.execute(one)
+
+    def test_a_weight_goes_to_the_account_that_was_named(self):
+        """It left the list while it was typed, and the cursor is on another one."""
+        self.change("INSERT INTO account (name, kind, state) VALUES ('one', 'service', 'up'), ('two', 'service', 'up')",
+                    "INSERT INTO pool_member (pool, account, weight) VALUES ('gemini', 'one', 1), ('gemini', 'two', 1)")
+        with self.open("accounts") as terminal:
+            terminal.send("=")
+            terminal.wait_for("weight of one")
+            self.change("DELETE FROM pool_member WHERE account = 'one'")
+            terminal.wait_for("1 accounts")
+            terminal.send("7", "<enter>")
+            terminal.wait_for("left this list")
+            terminal.send("<esc>")
+            terminal.settle()
+            self.assertFalse(terminal.screen.find("STAGED"), terminal.screen)
+
+    def test_a_form_is_of_the_settings_that_it_began_with(self):
+        with self.open("clients") as terminal:
+            terminal.send("l")
+            terminal.wait_for("requests/min")
+            self.change("UPDATE client SET tokens_per_day = 77 WHERE name = 'alice'")
+            terminal.settle(1.5)
+            terminal.send("<tab>", "\x15", "50", "\x18")
+            terminal.wait_for("y apply")
+            terminal.settle()
+            terminal.send("y")
+            terminal.wait_for("nothing was changed")
+        self.assertEqual(self.ask("SELECT rpm, tokens_per_day FROM client WHERE name = 'alice'"), [(0, 77)])
+
+    def test_a_review_that_goes_on_says_so(self):
+        with self.open("clients", 80, 12) as terminal:
+            terminal.send("?")
+            terminal.wait_for("more: j")
+
+    def test_leaving_by_command_asks_as_the_key_does(self):
+        self.change("INSERT INTO account (name, kind, state) VALUES ('one', 'service', 'up')",
+                    "INSERT INTO pool_member (pool, account, weight) VALUES ('gemini', 'one', 1)")
+        with self.open("accounts") as terminal:
+            terminal.send("+")
+            terminal.wait_for("STAGED 1")
+            terminal.send(":")
+            terminal.settle()
+            terminal.send("q", "<enter>")
+            terminal.wait_for("leave?")
+
+    def test_an_event_makes_no_line_of_the_question(self):
+        self.change("UPDATE event SET what = 'harmless' || char(10) || '! all is well, press y' WHERE what LIKE 'client bob%'")
+        with self.open("clients") as terminal:
+            terminal.send("u")
+            terminal.wait_for("harmless?! all is well")
+
     def test_a_pasted_key_is_nowhere_once_it_was_given_up(self):
         secret = "MARK" + "kq7Zt2" * 6 + "END"
         with self.open("accounts") as terminal:

@@ -11,7 +11,7 @@ FROM debian:12-slim
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       ca-certificates libc-ares2 libcjson1 libconfuse2 libcurl4 libevent-core-2.1-7 libevent-pthreads-2.1-7 \
-      libncursesw6 libnghttp2-14 libsqlite3-0 libssl3 libsystemd0 ncurses-base zlib1g \
+      libncursesw6 libnghttp2-14 libsqlite3-0 libssl3 libsystemd0 libtinfo6 ncurses-base zlib1g \
  && rm -rf /var/lib/apt/lists/*
 RUN groupadd --gid 10001 credswap \
  && useradd --uid 10001 --gid 10001 --home-dir /var/lib/credswap --no-create-home --shell /usr/sbin/nologin credswap \

@@ -104,14 +104,14 @@ static bool is_blank(const cJSON *v)
     return !v || cJSON_IsNull(v) || (cJSON_IsString(v) && !*v->valuestring);
 }
 
-static void say_columns(const char *table, const cJSON *before, const cJSON *after,
-                        struct sbuf *out)
+static void say_columns(const char *table, const cJSON *row, const cJSON *before,
+                        const cJSON *after, struct sbuf *out)
 {
     char was[256], is[256];
-    const cJSON *at, *all = after ? after : before;
-    cJSON_ArrayForEach(at, all)
+    const cJSON *at;
+    cJSON_ArrayForEach(at, row)
     {
-        const cJSON *old = before ? cJSON_GetObjectItemCaseSensitive(before, at->string) : NULL;
+        const cJSON *old = cJSON_GetObjectItemCaseSensitive(before, at->string);
         const cJSON *new = after ? at : NULL;
         if (is_name(table, at->string) || (old && new &&cJSON_Compare(old, new, true)) ||
             (is_blank(old) && is_blank(new)))
@@ -125,14 +125,15 @@ static void say_columns(const char *table, const cJSON *before, const cJSON *aft
 static void say_row(const cJSON *entry, const cJSON *before, const cJSON *after, struct sbuf *out)
 {
     const char *table = json_get_z(entry, "table");
-    if (!cJSON_IsObject(after ? after : before))
+    const cJSON *row = after ? after : before;
+    if (!cJSON_IsObject(row))
         return; /* no row of ours */
     sbuf_adds(out, "  ");
-    say_thing(table, after ? after : before, out);
+    say_thing(table, row, out);
     if (!before || !after)
         sbuf_adds(out, before ? "   (removed)" : "   (added)");
     sbuf_addc(out, '\n');
-    say_columns(table, before, after, out);
+    say_columns(table, row, before, after, out);
 }
 
 static void say_text(const char *label, const char *text, struct sbuf *out)

@@ -308,11 +308,12 @@ void stage_review(const struct stage *s, const struct board *b, struct sbuf *out
 }
 
 /* A pool is named once for the weights that stand together. */
-static const char *pool_prefix(const struct stage *s, int i, char buf[STAGE_NAME + 24])
+static const char *pool_prefix(const struct stage_edit *last, const struct stage_edit *e,
+                               char buf[STAGE_NAME + 24])
 {
-    if (i > 0 && strcmp(s->edits[i - 1].pool, s->edits[i].pool) == 0)
+    if (last && strcmp(last->pool, e->pool) == 0)
         return ", ";
-    snprintf(buf, STAGE_NAME + 24, "%spool %.64s: weight of ", i ? "; " : "", s->edits[i].pool);
+    snprintf(buf, STAGE_NAME + 24, "%spool %.64s: weight of ", last ? "; " : "", e->pool);
     return buf;
 }
 
@@ -321,14 +322,14 @@ void stage_sentence(const struct stage *s, char *buf, size_t size)
     struct sbuf b;
     sbuf_init(&b, 4096);
     for (int i = 0; i < s->count; i++) {
-        const struct stage_edit *e = &s->edits[i];
+        const struct stage_edit *e = &s->edits[i], *last = i ? e - 1 : NULL;
         char from[QUANTITY_TEXT], to[QUANTITY_TEXT], prefix[STAGE_NAME + 24];
         if (b.n + 160 > size && i + 1 < s->count) {
             sbuf_addf(&b, " and %d more", s->count - i);
             break;
         }
         if (*e->pool)
-            sbuf_addf(&b, "%s%.64s %s -> %s", pool_prefix(s, i, prefix), e->account,
+            sbuf_addf(&b, "%s%.64s %s -> %s", pool_prefix(last, e, prefix), e->account,
                       weight_print(e->from, from), weight_print(e->to, to));
         else
             sbuf_addf(&b, "%saccount %.64s %s -> %s", i ? "; " : "", e->account,

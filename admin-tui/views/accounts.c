@@ -3,6 +3,7 @@
 #include "cli/quantity.h"
 #include "ui/term.h"
 #include "views/accounts_internal.h"
+#include "views/lines.h"
 #include "views/list.h"
 
 #include <math.h>
@@ -369,13 +370,9 @@ static void draw_detail(struct accounts *v, struct canvas *c, int y, int height)
     if (row < 0 || height < 1)
         return;
     struct sbuf b;
-    struct slice rest, line;
     sbuf_init(&b, 8192);
     accounts_describe(v, row, &b);
-    rest = sbuf_slice(&b);
-    for (int i = 0; i < height && slice_next(&rest, '\n', &line); i++)
-        canvas_put(c, y + i, 1, c->width - 1,
-                   slice_starts(line, SLICE("!")) ? STYLE_WARN : STYLE_PLAIN, line);
+    lines_draw(c, y, height, sbuf_slice(&b));
     sbuf_finish(&b);
 }
 

@@ -313,26 +313,26 @@ static void ask_add(struct accounts *v)
 static void run_clear(void *state)
 {
     struct accounts *v = state;
-    app_run(v->screen.app, 0, "cool-down ended", "account", "clear", v->chosen, NULL);
+    app_run(v->screen.app, 0, "cool-down ended", WORDS("account", "clear", v->chosen));
 }
 
 static void run_remove(void *state)
 {
     struct accounts *v = state;
-    app_run(v->screen.app, 0, "account removed", "account", "rm", v->chosen, NULL);
+    app_run(v->screen.app, 0, "account removed", WORDS("account", "rm", v->chosen));
 }
 
 static void run_leave(void *state)
 {
     struct accounts *v = state;
-    app_run(v->screen.app, 0, "left the pool", "pool", "rm", v->pool_name, v->chosen, NULL);
+    app_run(v->screen.app, 0, "left the pool", WORDS("pool", "rm", v->pool_name, v->chosen));
 }
 
 static void run_join(void *state)
 {
     struct accounts *v = state;
-    app_run(v->screen.app, 0, "joined the pool", "pool", "set", v->add[ADD_POOL], v->add[ADD_NAME],
-            NULL);
+    app_run(v->screen.app, 0, "joined the pool",
+            WORDS("pool", "set", v->add[ADD_POOL], v->add[ADD_NAME]));
 }
 
 static bool take_join(void *state, struct entry *e, struct errmsg *problem)
@@ -390,7 +390,7 @@ static void ask_leave(struct accounts *v)
 
 static void show_all(struct accounts *v)
 {
-    app_run(v->screen.app, APP_SHOWS, v->chosen, "account", "show", v->chosen, NULL);
+    app_run(v->screen.app, APP_SHOWS, v->chosen, WORDS("account", "show", v->chosen));
 }
 
 static bool is_cooling(const struct accounts *v)
@@ -408,10 +408,10 @@ static bool key_one(struct accounts *v, int key)
         show_all(v);
         return true;
     case 'm':
-        app_run(v->screen.app, APP_SHOWS, "mint", "account", "refresh", v->chosen, NULL);
+        app_run(v->screen.app, APP_SHOWS, "mint", WORDS("account", "refresh", v->chosen));
         return true;
     case 'v':
-        app_run(v->screen.app, APP_SHOWS, "test", "account", "test", v->chosen, NULL);
+        app_run(v->screen.app, APP_SHOWS, "test", WORDS("account", "test", v->chosen));
         return true;
     case 'c':
         if (!is_cooling(v)) {

@@ -159,16 +159,11 @@ void app_run_words(struct app *a, unsigned flags, const char *what, const char *
     a->is_dirty = true;
 }
 
-void app_run(struct app *a, unsigned flags, const char *what, ...)
+void app_run(struct app *a, unsigned flags, const char *what, const char *const *words)
 {
-    const char *words[32];
     int n = 0;
-    va_list ap;
-    va_start(ap, what);
-    for (const char *w = va_arg(ap, const char *); w && n < (int)ARRAY_LEN(words);
-         w = va_arg(ap, const char *))
-        words[n++] = w;
-    va_end(ap);
+    while (words[n])
+        n++;
     app_run_words(a, flags, what, words, n, (struct slice){"", 0});
 }
 
@@ -330,7 +325,7 @@ struct undoing {
 static void undo_now(void *state)
 {
     struct undoing *u = state;
-    app_run(u->app, 0, "undone", "undo", u->event, NULL);
+    app_run(u->app, 0, "undone", WORDS("undo", u->event));
 }
 
 /* What others wrote is one line, whatever it holds: no line of a question is theirs to make. */

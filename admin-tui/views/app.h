@@ -46,6 +46,10 @@ void *view_create(const struct view *v, struct app *a) NODISCARD;
 void view_destroy(const struct view *v, void *state);
 /** Board or feed may say something else now, or the window has another size. */
 void view_update(const struct view *v, void *state);
+/** Lines of HEIGHT that its list takes, title included, when DETAIL lines stand below it and one is
+ * free between them: no more than it has rows for; all of HEIGHT when that is too little for both.
+ */
+int screen_list_height(const struct screen *s, int height, int detail);
 /** The list that '/' filters and a click chooses in. */
 struct table *view_table(const struct view *v, void *state);
 
@@ -101,9 +105,10 @@ enum app_run {
     APP_SECRET = 1 << 1, /* ... once, and wiped */
     APP_QUIET = 1 << 2   /* no "OK" when it went well and said nothing */
 };
-/** Runs a subcommand (words up to NULL) beside the screen, which then follows the store. WHAT names
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+/** Runs a subcommand (WORDS up to NULL) beside the screen, which then follows the store. WHAT names
  * it for people. Whoever calls has asked for y where that is due. */
-void app_run(struct app *a, unsigned flags, const char *what, ...) __attribute__((sentinel));
+void app_run(struct app *a, unsigned flags, const char *what, const char *const *words);
 void app_run_words(struct app *a, unsigned flags, const char *what, const char *const *words,
                    int count, struct slice input);
 /** One audited change of the store (see cli_change) beside the screen. */

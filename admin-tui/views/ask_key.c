@@ -12,7 +12,7 @@ struct asking {
 static void run(void *state)
 {
     const struct asking *k = state;
-    app_run(k->app, 0, "key replaced", "account", "key", k->account, k->file, NULL);
+    app_run(k->app, 0, "key replaced", WORDS("account", "key", k->account, k->file));
 }
 
 static bool take(void *state, struct slice text, struct errmsg *problem)

@@ -6,6 +6,7 @@
 #include "store/client.h"
 #include "ui/term.h"
 #include "views/clients_internal.h"
+#include "views/lines.h"
 #include "views/list.h"
 
 #include <stdio.h>
@@ -240,18 +241,15 @@ static void draw_summary(struct clients *v, struct canvas *c, int y)
 /* Returns the lines used. */
 static int draw_detail(struct clients *v, struct canvas *c, int y, int height)
 {
-    int n = 0;
     int row = table_row(&v->screen.table);
-    struct slice rest, line;
     struct sbuf b;
     if (row < 0)
         return 0;
     sbuf_init(&b, 16384);
     client_describe(app_board(v->screen.app), clients_at(v, row), &b);
-    rest = sbuf_slice(&b);
-    for (; n < height && slice_next(&rest, '\n', &line) && line.n; n++)
-        canvas_put(c, y + n, 1, c->width - 1,
-                   slice_starts(line, SLICE("!")) ? STYLE_WARN : STYLE_PLAIN, line);
+    struct slice text = sbuf_slice(&b); /* what stands behind an empty line is for the page */
+    text = slice_sub(text, 0, slice_search(text, SLICE("\n\n")));
+    int n = lines_draw(c, y, height, text);
     sbuf_finish(&b);
     return n;
 }

@@ -324,8 +324,8 @@ static void ask_switch(struct clients *v, const struct board_client *c, bool is_
 static void rotate_now(void *state)
 {
     struct clients *v = state;
-    app_run(v->screen.app, APP_SHOWS | APP_SECRET, "new token", "client", "rotate", v->chosen,
-            NULL);
+    app_run(v->screen.app, APP_SHOWS | APP_SECRET, "new token",
+            WORDS("client", "rotate", v->chosen));
 }
 
 static void ask_rotate(struct clients *v, const struct board_client *c)
@@ -343,7 +343,7 @@ static void ask_rotate(struct clients *v, const struct board_client *c)
 static void revoke_now(void *state)
 {
     struct clients *v = state;
-    app_run(v->screen.app, 0, "revoked", "client", "revoke", v->chosen, NULL);
+    app_run(v->screen.app, 0, "revoked", WORDS("client", "revoke", v->chosen));
 }
 
 static void ask_revoke(struct clients *v)
@@ -360,7 +360,7 @@ static void ask_revoke(struct clients *v)
 static void move_now(void *state)
 {
     struct clients *v = state;
-    app_run(v->screen.app, 0, "moved", "client", "set", v->chosen, v->path, NULL);
+    app_run(v->screen.app, 0, "moved", WORDS("client", "set", v->chosen, v->path));
 }
 
 static bool take_pool(void *state, struct slice text, struct errmsg *problem)
@@ -389,8 +389,8 @@ static void ask_pool(struct clients *v, const struct board_client *c)
 static void virtual_now(void *state)
 {
     struct clients *v = state;
-    app_run(v->screen.app, 0, "service-account file written", "client", "service-account",
-            v->chosen, "--out", v->path, NULL);
+    app_run(v->screen.app, 0, "service-account file written",
+            WORDS("client", "service-account", v->chosen, "--out", v->path));
 }
 
 static bool take_path(void *state, struct slice text, struct errmsg *problem)
@@ -450,7 +450,7 @@ static bool key_one(struct clients *v, const struct board_client *c, int key)
 {
     switch (key) {
     case TERM_ENTER:
-        app_run(v->screen.app, APP_SHOWS, v->chosen, "client", "show", v->chosen, NULL);
+        app_run(v->screen.app, APP_SHOWS, v->chosen, WORDS("client", "show", v->chosen));
         return true;
     case 't':
         ask_rotate(v, c);

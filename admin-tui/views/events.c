@@ -1,6 +1,7 @@
 /* Events: who changed what, what people should know, and what is good to know; newest first. */
 #include "base/mem.h"
 #include "views/events_internal.h"
+#include "views/lines.h"
 #include "views/list.h"
 
 #include <stdio.h>
@@ -166,20 +167,11 @@ static void draw_detail(struct events *v, struct canvas *c, int y, int height)
     int row = table_row(&v->screen.table);
     const struct board_event *e = row >= 0 ? events_event(v, row) : NULL;
     struct sbuf b;
-    struct slice rest, line;
     if (!e || height < 1)
         return;
     sbuf_init(&b, 1u << 20);
     events_describe(app_board(v->screen.app), e, &b);
-    rest = sbuf_slice(&b);
-    int i = 0;
-    for (; i < height && slice_next(&rest, '\n', &line); i++)
-        canvas_put(c, y + i, 1, c->width - 1,
-                   slice_starts(line, SLICE("!")) ? STYLE_WARN : STYLE_PLAIN, line);
-    if (i == height && rest.n > 0) {
-        canvas_blank(c, y + i - 1, 0, c->width, 1);
-        canvas_put(c, y + i - 1, 1, c->width - 1, STYLE_DIM, SLICE("... Enter shows all of it"));
-    }
+    lines_draw(c, y, height, sbuf_slice(&b));
     sbuf_finish(&b);
 }
 
@@ -201,11 +193,7 @@ static void draw(void *state, struct canvas *c, int y, int height)
     if (!app_is_small(v->screen.app)) {
         draw_summary(v, c, y++);
         height--;
-        int most = height - DETAIL_LINES - 1;
-        list = most < 4                           ? height
-               : v->screen.table.shown + 1 < most ? v->screen.table.shown + 1
-                                                  : most;
-        list = list < 2 ? 2 : list;
+        list = screen_list_height(&v->screen, height, DETAIL_LINES);
     }
     v->screen.table_y = y;
     table_draw(&v->screen.table, &src, c, y, 0, c->width, list);

@@ -180,7 +180,7 @@ static void ask_rule(struct hosts *v, const struct board_rule *r)
 static void remove_rule(void *state)
 {
     struct hosts *v = state;
-    app_run(v->screen.app, 0, "rule removed", "host", "rm", v->form[F_PATTERN], NULL);
+    app_run(v->screen.app, 0, "rule removed", WORDS("host", "rm", v->form[F_PATTERN]));
 }
 
 static void ask_remove_rule(struct hosts *v, const struct board_rule *r)
@@ -245,8 +245,8 @@ static void ask_model(struct hosts *v)
 static void remove_model(void *state)
 {
     struct hosts *v = state;
-    app_run(v->screen.app, 0, "model row removed", "model", "rm", v->form[F_ACCOUNT],
-            v->form[F_MODEL], NULL);
+    app_run(v->screen.app, 0, "model row removed",
+            WORDS("model", "rm", v->form[F_ACCOUNT], v->form[F_MODEL]));
 }
 
 static int rows_of(const struct board *b, const char *account)

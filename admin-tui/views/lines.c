@@ -1,8 +1,7 @@
 /* Detail text of a screen. */
 #include "views/lines.h"
 
-/* Bytes of LINE that fit into WIDTH columns, cut at a space where there is one. */
-static size_t fitting(struct slice line, int width, bool is_utf8)
+size_t lines_fit(struct slice line, int width, bool is_utf8)
 {
     if (text_columns(line, is_utf8) <= width)
         return line.n;
@@ -17,7 +16,9 @@ static size_t fitting(struct slice line, int width, bool is_utf8)
         if (i < line.n && line.p[i] == ' ')
             cut = i;
     }
-    return cut ? cut : fits ? fits : line.n;
+    if (cut > fits / 2) /* not where it would leave most of the line empty */
+        return cut;
+    return fits ? fits : line.n;
 }
 
 static int draw_one(struct canvas *c, int y, int height, struct slice line)
@@ -28,7 +29,7 @@ static int draw_one(struct canvas *c, int y, int height, struct slice line)
         indent++;
     int x = 1, n = 0;
     do {
-        size_t fits = fitting(line, c->width - x, c->is_utf8);
+        size_t fits = lines_fit(line, c->width - x, c->is_utf8);
         canvas_put(c, y + n, x, c->width - x, style, slice_sub(line, 0, fits));
         line = slice_trim(slice_sub(line, fits, line.n));
         x = 1 + (int)(indent < 8 ? indent : 8) + 2;
@@ -43,5 +44,9 @@ int lines_draw(struct canvas *c, int y, int height, struct slice text)
     int n = 0;
     while (n < height && text.n && slice_next(&text, '\n', &line))
         n += draw_one(c, y + n, height - n, line);
+    if (n == height && n > 0 && text.n) {
+        canvas_blank(c, y + n - 1, 0, c->width, 1);
+        canvas_put(c, y + n - 1, 1, c->width - 1, STYLE_DIM, SLICE("... Enter shows all of it"));
+    }
     return n;
 }

@@ -1,6 +1,7 @@
 /* Requests: those under way as the daemon tells them, and the last ended ones from the store. */
 #include "base/mem.h"
 #include "ui/term.h"
+#include "views/lines.h"
 #include "views/list.h"
 #include "views/live_internal.h"
 
@@ -201,15 +202,11 @@ static void draw_detail(struct live *v, struct canvas *c, int y, int height)
 {
     int row = table_row(&v->screen.table);
     struct sbuf b;
-    struct slice rest, line;
     if (row < 0 || row >= v->count || height < 1)
         return;
     sbuf_init(&b, 16384);
     live_describe(&v->rows[row], &b);
-    rest = sbuf_slice(&b);
-    for (int i = 0; i < height && slice_next(&rest, '\n', &line); i++)
-        canvas_put(c, y + i, 1, c->width - 1,
-                   slice_starts(line, SLICE("!")) ? STYLE_WARN : STYLE_PLAIN, line);
+    lines_draw(c, y, height, sbuf_slice(&b));
     sbuf_finish(&b);
 }
 
@@ -232,11 +229,7 @@ static void draw(void *state, struct canvas *c, int y, int height)
         draw_rate(v, c, y++);
         draw_summary(v, c, y++);
         height -= 2;
-        int most = height - DETAIL_LINES - 1;
-        list = most < 4                           ? height
-               : v->screen.table.shown + 1 < most ? v->screen.table.shown + 1
-                                                  : most;
-        list = list < 2 ? 2 : list;
+        list = screen_list_height(&v->screen, height, DETAIL_LINES);
     }
     v->screen.table_y = y;
     table_draw(&v->screen.table, &src, c, y, 0, c->width, list);

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "ui/term.h"
 #include "views/app_internal.h"
+#include "views/lines.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -177,32 +178,19 @@ static struct dialog *open_text(struct app *a, struct modal *m)
     return m->dialog;
 }
 
-/* As many bytes of LINE as fit into a line, up to a space when there is one not far before; never
- * half a character. */
-static size_t part_of(struct slice line, size_t most)
-{
-    size_t n = line.n < most ? line.n : most;
-    while (n < line.n && n > 1 && ((unsigned char)line.p[n] & 0xc0) == 0x80)
-        n--;
-    for (size_t at = n; n < line.n && at > n / 2; at--)
-        if (line.p[at - 1] == ' ')
-            return at;
-    return n;
-}
-
 /* Lines that are wider than the window go on in the next one: what is handed out or reviewed must
  * be whole. */
-static void add_folded(struct modal *m, struct slice text, int width)
+static void add_folded(struct modal *m, struct slice text, int width, bool is_utf8)
 {
     struct slice line;
-    size_t most = width > 10 ? (size_t)width : 10;
+    width = width > 10 ? width : 10;
     if (!sbuf_reserve(&m->text, text.n + text.n / 4 + 8)) /* no copy stays where it grew */
         return;
     while (slice_next(&text, '\n', &line)) {
         if (line.n == 0 && !text.p)
             break;
         do {
-            size_t n = part_of(line, most);
+            size_t n = lines_fit(line, width, is_utf8);
             sbuf_add_slice(&m->text, slice_sub(line, 0, n));
             sbuf_addc(&m->text, '\n');
             line = slice_sub(line, n, line.n);
@@ -214,7 +202,7 @@ void app_confirm(struct app *a, const char *title, const char *text, app_yes_cb 
 {
     struct modal *m = begin(a, MODAL_CONFIRM, title, state);
     m->yes = yes;
-    add_folded(m, slice_of(text), a->canvas.width - 2);
+    add_folded(m, slice_of(text), a->canvas.width - 2, a->canvas.is_utf8);
     (void)open_text(a, m);
 }
 
@@ -233,7 +221,7 @@ void app_confirm_typed(struct app *a, const char *title, const char *text, const
     char prompt[STAGE_NAME + 16];
     m->yes = yes;
     snprintf(m->word, sizeof m->word, "%s", word);
-    add_folded(m, slice_of(text), a->canvas.width - 2);
+    add_folded(m, slice_of(text), a->canvas.width - 2, a->canvas.is_utf8);
     snprintf(prompt, sizeof prompt, "type %s: ", word);
     if (!open_text(a, m))
         return;
@@ -246,7 +234,7 @@ void app_page(struct app *a, const char *title, struct slice text, bool is_secre
 {
     struct modal *m = begin(a, MODAL_PAGE, title, NULL);
     m->is_secret = is_secret;
-    add_folded(m, text, a->canvas.width - 2);
+    add_folded(m, text, a->canvas.width - 2, a->canvas.is_utf8);
     (void)open_text(a, m);
 }
 

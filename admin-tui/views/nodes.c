@@ -270,13 +270,11 @@ static void draw(void *state, struct canvas *c, int y, int height)
         draw_summary(v, c, y++);
         height--;
     }
-    int list = src.count + 1, detail = 7;
-    if (is_small)
-        list = height;
-    else if (list > height - detail)
-        list = height - detail > 4 ? height - detail : 4;
+    int list = height;
+    if (!is_small)
+        list = screen_list_height(&v->screen, height, 6);
     v->screen.table_y = y;
-    table_draw(&v->screen.table, &src, c, y, 0, c->width, list < height ? list : height);
+    table_draw(&v->screen.table, &src, c, y, 0, c->width, list);
     int row = table_row(&v->screen.table);
     if (src.count == 0)
         canvas_put(c, y + 1, 1, c->width - 1, STYLE_DIM,
@@ -304,7 +302,7 @@ static void show_one(struct nodes *v, const struct board_node *n)
 static void run_restore(void *state)
 {
     struct nodes *v = state;
-    app_run(v->screen.app, 0, "restored", "restore", v->file, NULL);
+    app_run(v->screen.app, 0, "restored", WORDS("restore", v->file));
 }
 
 static bool take_file(struct nodes *v, struct slice text, struct errmsg *problem)
@@ -320,7 +318,7 @@ static bool take_backup(void *state, struct slice text, struct errmsg *problem)
     struct nodes *v = state;
     if (!take_file(v, text, problem))
         return false;
-    app_run(v->screen.app, 0, "backup written", "backup", v->file, NULL);
+    app_run(v->screen.app, 0, "backup written", WORDS("backup", v->file));
     return true;
 }
 
@@ -368,7 +366,7 @@ static bool key(void *state, int key)
         return false;
     const struct board_node *n = &app_board(v->screen.app)->nodes[row];
     if (is_ours(v, n))
-        app_run(v->screen.app, APP_SHOWS, n->name, "status", NULL);
+        app_run(v->screen.app, APP_SHOWS, n->name, WORDS("status"));
     else
         show_one(v, n);
     return true;

@@ -37,3 +37,11 @@ struct table *view_table(const struct view *v, void *state)
     struct screen *s = state;
     return v->table ? v->table(s) : &s->table;
 }
+
+int screen_list_height(const struct screen *s, int height, int detail)
+{
+    int most = height - detail - 1, rows = s->table.shown > 0 ? s->table.shown : 1;
+    if (most < 4)
+        return height;
+    return rows + 1 < most ? rows + 1 : most;
+}

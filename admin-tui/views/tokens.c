@@ -375,13 +375,11 @@ static void draw(void *state, struct canvas *c, int y, int height)
         draw_summary(v, c, y++);
         height--;
     }
-    int list = src.count + 1, detail = 9;
-    if (app_is_small(v->screen.app))
-        list = height;
-    else if (list > height - detail)
-        list = height - detail > 4 ? height - detail : 4;
+    int list = height;
+    if (!app_is_small(v->screen.app))
+        list = screen_list_height(&v->screen, height, 8);
     v->screen.table_y = y;
-    table_draw(&v->screen.table, &src, c, y, 0, c->width, list < height ? list : height);
+    table_draw(&v->screen.table, &src, c, y, 0, c->width, list);
     if (src.count == 0)
         canvas_put(c, y + 1, 1, c->width - 1, STYLE_DIM,
                    SLICE("no account yet: a on screen 1 adds one"));
@@ -393,7 +391,7 @@ static void draw(void *state, struct canvas *c, int y, int height)
 static void run_forget(void *state)
 {
     struct tokens *v = state;
-    app_run(v->screen.app, 0, "token forgotten", "account", "forget", v->chosen, NULL);
+    app_run(v->screen.app, 0, "token forgotten", WORDS("account", "forget", v->chosen));
 }
 
 static void ask_forget(struct tokens *v)
@@ -412,7 +410,7 @@ static bool key_of_account(struct tokens *v, const struct board_account *a, int 
     snprintf(v->chosen, sizeof v->chosen, "%s", a->name);
     switch (key) {
     case TERM_ENTER:
-        app_run(v->screen.app, APP_SHOWS, v->chosen, "account", "show", v->chosen, NULL);
+        app_run(v->screen.app, APP_SHOWS, v->chosen, WORDS("account", "show", v->chosen));
         return true;
     case 'm':
     case 'D':
@@ -421,10 +419,10 @@ static bool key_of_account(struct tokens *v, const struct board_account *a, int 
         else if (key == 'D')
             ask_forget(v);
         else
-            app_run(v->screen.app, APP_SHOWS, "mint", "account", "refresh", v->chosen, NULL);
+            app_run(v->screen.app, APP_SHOWS, "mint", WORDS("account", "refresh", v->chosen));
         return true;
     case 'v':
-        app_run(v->screen.app, APP_SHOWS, "test", "account", "test", v->chosen, NULL);
+        app_run(v->screen.app, APP_SHOWS, "test", WORDS("account", "test", v->chosen));
         return true;
     case 'K':
         if (is_key)

@@ -135,13 +135,13 @@ void trust_describe(struct trust *v, struct sbuf *out)
 static void run_begin(void *state)
 {
     struct trust *v = state;
-    app_run(v->screen.app, 0, "rotation begun", "ca", "rotate", NULL);
+    app_run(v->screen.app, 0, "rotation begun", WORDS("ca", "rotate"));
 }
 
 static void run_finish(void *state)
 {
     struct trust *v = state;
-    app_run(v->screen.app, 0, "the new CA signs", "ca", "rotate", "--finish", NULL);
+    app_run(v->screen.app, 0, "the new CA signs", WORDS("ca", "rotate", "--finish"));
 }
 
 static void ask_rotate(struct trust *v)
@@ -184,13 +184,13 @@ bool trust_key(struct trust *v, int key)
         trust_update(v);
         return true;
     case 'f':
-        app_run(v->screen.app, APP_SHOWS, "fingerprints", "ca", "show", NULL);
+        app_run(v->screen.app, APP_SHOWS, "fingerprints", WORDS("ca", "show"));
         return true;
     case 'e':
-        app_run(v->screen.app, APP_SHOWS, "ca.pem", "ca", "export", NULL);
+        app_run(v->screen.app, APP_SHOWS, "ca.pem", WORDS("ca", "export"));
         return true;
     case 'i':
-        app_run(v->screen.app, APP_SHOWS, "env.sh", "env", NULL);
+        app_run(v->screen.app, APP_SHOWS, "env.sh", WORDS("env"));
         return true;
     case 'R':
         ask_rotate(v);

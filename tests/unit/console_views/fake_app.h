@@ -213,15 +213,11 @@ void app_run_words(struct app *a, unsigned flags, const char *what, const char *
         n += (size_t)snprintf(a->ran + n, sizeof a->ran - n, "%s%s", i ? " " : "", words[i]);
     a->run_flags = flags;
 }
-void app_run(struct app *a, unsigned flags, const char *what, ...)
+void app_run(struct app *a, unsigned flags, const char *what, const char *const *words)
 {
-    const char *words[32];
     int n = 0;
-    va_list ap;
-    va_start(ap, what);
-    for (const char *w = va_arg(ap, const char *); w && n < 32; w = va_arg(ap, const char *))
-        words[n++] = w;
-    va_end(ap);
+    while (words[n])
+        n++;
     app_run_words(a, flags, what, words, n, slice_of(""));
 }
 void app_change(struct app *a, app_change_cb change, void *arg, void (*free_arg)(void *arg),

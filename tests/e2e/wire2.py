@@ -82,6 +82,7 @@ class Wire:
         self.send(first)
 
     def send(self, *parts):
+        self.sock.settimeout(10)  # not that of the last read: what it cut would be no frame
         try:
             self.sock.sendall(b"".join(parts))
         except OSError:

@@ -10,6 +10,7 @@ import answers
 import client
 import client2
 import h2.errors
+import wire2
 from harness import (ALICE, BODY, CLAUDE, CLAUDE_BODY, BOB, GEMINI, GENERATE, STREAM, VERTEX, Lab, LabCase, built_with, query_key, until)
 
 BEARER = [("authorization", "Bearer " + ALICE)]
@@ -193,6 +194,23 @@ class Streams(H2Case):
         while not tunnel.eof:
             tunnel.pump()
         self.assertEqual(tunnel.goaway[0], h2.errors.ErrorCodes.NO_ERROR)
+        self.assertEqual(self.lab.daemon.wait(10), 0)
+        self.lab.daemon = None
+        self.lab.start()
+
+    def test_a_request_that_crosses_the_farewell_is_no_reset(self):
+        """A reset would take GOAWAY with it on its way to a client that has not read it yet."""
+        with contextlib.closing(self.tunnel(timeout=60)) as busy, contextlib.closing(self.lab.tunnel(VERTEX, h2=True)) as tunnel:
+            idle = wire2.Wire(tunnel)
+            idle.until(lambda: idle.is_acknowledged)
+            x = busy.open("POST", STREAM, BEARER, of_events(10, 150))
+            until(lambda: busy.pump() and x.body)
+            self.lab.daemon.terminate()
+            self.assertTrue(idle.until(lambda: idle.goaway), "no farewell")
+            for _ in range(3):  # the first is answered by the reset, the second would find it
+                idle.sock.sendall(wire2.frame(wire2.PING, 0, 0, bytes(8)))
+                time.sleep(0.05)
+            self.assertEqual(busy.result(x).status, 200)
         self.assertEqual(self.lab.daemon.wait(10), 0)
         self.lab.daemon = None
         self.lab.start()

@@ -132,13 +132,17 @@ static inline void end_close(struct end *e)
     sbuf_finish(&e->got);
 }
 
-/* A connected pair; TCP, as the real ones are. */
+/* A connected pair; TCP, as the real ones are, and with an Ethernet's segments: loopback's 64 KiB
+ * would make small buffers wait for the kernel's window probes. */
 static inline void make_pair(int fd[2])
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t n = sizeof a;
     int l = socket(AF_INET, SOCK_STREAM, 0);
     fd[0] = socket(AF_INET, SOCK_STREAM, 0);
+    int segment = 1460;
+    setsockopt(l, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
+    setsockopt(fd[0], IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
     CHECK(l >= 0 && fd[0] >= 0 && bind(l, (struct sockaddr *)&a, sizeof a) == 0 &&
           listen(l, 1) == 0 && getsockname(l, (struct sockaddr *)&a, &n) == 0 &&
           connect(fd[0], (struct sockaddr *)&a, sizeof a) == 0);

@@ -814,8 +814,8 @@ run_ctest() { # BUILD
 run_e2e() { # PRESET [--quick] [NAME...]
   local preset=$1
   shift
-  # one more at a time than there are cores: tests wait a good deal
-  CREDSWAP_BUILD=build/$preset fixed_layout "$PYTHON" tests/e2e/run.py --jobs $((JOBS + 1)) "$@"
+  # more at a time than there are cores: tests wait a good deal
+  CREDSWAP_BUILD=build/$preset fixed_layout "$PYTHON" tests/e2e/run.py --jobs $((JOBS + 2)) "$@"
 }
 
 run_tui() { # BUILD
@@ -871,8 +871,8 @@ test_runs() { # SIZE
   tally ctest-coverage run_ctest coverage || true
   tally coverage "$PYTHON" tests/coverage.py build/coverage || true
   tally memory-release run_e2e strict test_memory test_h2.Stalled test_pins.Files.test_the_table test_websocket.Live.test_a_client_that_does_not_read || true # a sanitizer's heap is not the one that users run
-  tally tui-limits run_tui_limits strict || true
   if [ "$1" = full ]; then
+    tally tui-limits run_tui_limits strict || true
     tally load "$PYTHON" tests/load/run.py --full --build build/strict --bench build/strict || true
     tally fault fixed_layout "$PYTHON" tests/fault/run.py --build build/debug --full || true
     tally e2e-tsan run_e2e tsan || true

@@ -113,19 +113,27 @@ static void cell_weight(const struct accounts *v, const struct board_member *m,
     ret->style = STYLE_STAGED;
 }
 
+/* A daemon that has not taken over the newest settings has not yet answered by them. */
+static bool is_of_these_shares(const struct accounts *v)
+{
+    return !app_is_live(v->screen.app) || feed_figures(app_feed(v->screen.app))->generation >=
+                                              app_board(v->screen.app)->generation;
+}
+
 static void cell_diff(const struct accounts *v, const struct board_member *m, int row,
                       struct table_cell *ret)
 {
     double expected = v->expected[row], seen = (double)m->figures.requests / (double)v->answers;
+    bool is_off = expected > 0 && is_of_these_shares(v) &&
+                  share_is_off(expected, m->figures.requests, v->answers);
     if (expected <= 0 && m->figures.requests == 0)
         snprintf(ret->text, sizeof ret->text, "--");
     else if (expected <= 0)
         snprintf(ret->text, sizeof ret->text, "left"); /* of before it was drained */
     else
         snprintf(ret->text, sizeof ret->text, "%+.*f%s", fabs(seen - expected) < 0.0995 ? 1 : 0,
-                 100 * (seen - expected),
-                 share_is_off(expected, m->figures.requests, v->answers) ? "!" : "");
-    if (share_is_off(expected, m->figures.requests, v->answers) && expected > 0)
+                 100 * (seen - expected), is_off ? "!" : "");
+    if (is_off)
         ret->style = STYLE_WARN;
     ret->value = seen - expected;
     ret->has_value = true;

@@ -18,7 +18,8 @@
 #define SMALL_HEIGHT 16
 #define PLAIN_WIDTH 100
 #define PLAIN_HEIGHT 200
-#define ONCE_WAIT_MS 600u
+#define ONCE_WAIT_MS 2000u
+#define FIRST_WAIT_MS 25u   /* of the first paint's 100 */
 #define PASTE_LOST_MS 1000u /* nothing for so long: the end of a paste will not come any more */
 
 const struct board *app_board(const struct app *a)
@@ -720,7 +721,20 @@ static int find_view(const char *name)
     return name ? -1 : 0;
 }
 
-/* One screen as text. What the daemon has to say is awaited for a moment. */
+/* What the daemon has to say is awaited for MS at most. */
+static void look_first(struct app *a, unsigned ms)
+{
+    refresh(a);
+    uint64_t now = clock_mono_ms(), until = now + ms;
+    for (; now < until && feed_is_waiting(a->feed); now = clock_mono_ms()) {
+        struct pollfd p = {.fd = feed_fd(a->feed, &p.events)};
+        (void)poll(&p, 1, (int)(until - now));
+        (void)feed_run(a->feed);
+    }
+    refresh(a); /* of the store, what the daemon does not tell */
+}
+
+/* One screen as text. */
 static int print_once(struct app *a, const struct app_options *o)
 {
     struct sbuf out;
@@ -728,14 +742,7 @@ static int print_once(struct app *a, const struct app_options *o)
     a->canvas.is_utf8 = term_locale_is_utf8() && !o->ascii;
     if (!canvas_reset(&a->canvas, o->width ? o->width : PLAIN_WIDTH, height))
         return cli_fail(a->cli, EX_OSERR, "%s", err_str(ERR_NOMEM));
-    refresh(a);
-    uint64_t until = clock_mono_ms() + ONCE_WAIT_MS;
-    while (clock_mono_ms() < until && !feed_is_up(a->feed) && feed_fd(a->feed, &(short){0}) >= 0) {
-        struct pollfd p = {.fd = feed_fd(a->feed, &p.events)};
-        (void)poll(&p, 1, 50);
-        (void)feed_run(a->feed);
-    }
-    refresh(a);
+    look_first(a, ONCE_WAIT_MS);
     a->is_plain = true;
     chrome_draw(a);
     sbuf_init(&out, 1u << 20);
@@ -756,7 +763,7 @@ static int run_on_terminal(struct app *a, const struct app_options *o)
         return cli_fail(a->cli, e == ERR_DENIED ? EX_USAGE : EX_UNAVAILABLE, "%s", msg.text);
     if (!canvas_reset(&a->canvas, term_width(), term_height()))
         a->is_over = true;
-    refresh(a);
+    look_first(a, FIRST_WAIT_MS);
     draw(a);
     while (!a->is_over)
         turn(a);

@@ -24,19 +24,36 @@ static void node_name(const struct feed_figures *f, char *buf, size_t size)
     buf[size - 1] = '\0';
 }
 
+/* It was asked for the first time, and nothing came yet. */
+static bool is_unknown(const struct app *a)
+{
+    return !feed_is_up(a->feed) && feed_is_waiting(a->feed) && !*feed_problem(a->feed);
+}
+
 static const char *state_word(const struct app *a, const struct feed_figures *f)
 {
     if (!feed_is_up(a->feed))
-        return f->at_ms ? "DOWN?" : "DOWN";
+        return is_unknown(a) ? "..." : f->at_ms ? "DOWN?" : "DOWN";
+    if (!f->at_ms)
+        return "UP";
     if (strcmp(f->state, "running") == 0)
         return "RUN";
     return strcmp(f->state, "draining") == 0 ? "DRAIN" : "START";
 }
 
+static uint8_t state_style(const struct app *a)
+{
+    return is_unknown(a) ? STYLE_PLAIN : feed_is_up(a->feed) ? STYLE_GOOD : STYLE_FAIL;
+}
+
 static void line_figures(const struct app *a, const struct feed_figures *f, struct sbuf *out)
 {
     char up[16], age[16];
-    if (feed_is_up(a->feed)) {
+    if (is_unknown(a)) {
+        sbuf_adds(out, "asking the daemon");
+    } else if (feed_is_up(a->feed) && !f->at_ms) {
+        sbuf_adds(out, "it does not tell its figures");
+    } else if (feed_is_up(a->feed)) {
         double err = f->requests_5m ? 100.0 * (double)f->errors_5m / (double)f->requests_5m : 0;
         sbuf_addf(out, "up %s   %.1f req/s  %lld open  err %.1f%%", show_span(f->uptime_s, up),
                   rate_now(f), (long long)f->exchanges, err);
@@ -57,10 +74,8 @@ static void draw_identity(struct app *a)
     node_name(f, name, sizeof name);
     sbuf_init(&figures, 256);
     line_figures(a, f, &figures);
-    bool is_up = feed_is_up(a->feed);
     int x = canvas_putf(c, 0, 0, c->width, STYLE_TITLE, "credswap %.24s  ", name);
-    x +=
-        canvas_putf(c, 0, x, c->width - x, is_up ? STYLE_GOOD : STYLE_FAIL, "%s", state_word(a, f));
+    x += canvas_putf(c, 0, x, c->width - x, state_style(a), "%s", state_word(a, f));
     x += canvas_putf(c, 0, x, c->width - x, STYLE_PLAIN, "  %s", sbuf_z(&figures));
     snprintf(right, sizeof right, "%s%.16s %4.1fs",
              b->is_newer    ? "LOOK ONLY  "
@@ -84,9 +99,8 @@ static void draw_small_identity(struct app *a, int count)
     char where[32];
     int x = canvas_putf(c, 0, 0, c->width, STYLE_TITLE, "credswap ");
     bool is_up = feed_is_up(a->feed);
-    x +=
-        canvas_putf(c, 0, x, c->width - x, is_up ? STYLE_GOOD : STYLE_FAIL, "%s", state_word(a, f));
-    if (is_up) {
+    x += canvas_putf(c, 0, x, c->width - x, state_style(a), "%s", state_word(a, f));
+    if (is_up && f->at_ms) {
         double err = f->requests_5m ? 100.0 * (double)f->errors_5m / (double)f->requests_5m : 0;
         canvas_putf(c, 0, x, c->width - x, STYLE_PLAIN, " %.0f/s %lldop err%.1f%%", rate_now(f),
                     (long long)f->exchanges, err);
@@ -138,8 +152,13 @@ static int draw_notices(struct app *a, int y)
     if (b->is_newer)
         canvas_putf(c, y + n++, 0, c->width, STYLE_WARN,
                     "!! a newer credswap made this store: look, but edit with that one");
-    if (feed_is_up(a->feed) || n >= 2)
+    if (is_unknown(a) || n >= 2)
         return n;
+    if (feed_is_up(a->feed)) {
+        if (*feed_problem(a->feed))
+            canvas_putf(c, y + n++, 0, c->width, STYLE_WARN, "!! %s", feed_problem(a->feed));
+        return n;
+    }
     if (f->at_ms)
         canvas_putf(c, y + n++, 0, c->width, STYLE_WARN,
                     "!! figures are from %s, %s old.   next try in %s   r tries now",

@@ -35,6 +35,7 @@ struct feed {
     unsigned tries;  /* that failed in a row */
     bool is_up;
     char problem[256];
+    char refusals[FEED_WORD_COUNT][160]; /* what it does not tell, and why */
     char result[256];
     bool has_result, result_ok;
 };
@@ -250,9 +251,10 @@ static int64_t *when_of(struct feed_answer *a)
 static void accept_answer(struct feed *f, struct feed_answer *a)
 {
     int64_t *when = when_of(a);
-    f->problem[0] = '\0';
+    f->problem[0] = f->refusals[a->word][0] = '\0';
     if (!a->is_ok && a->word != FEED_WORD_END)
-        say(f, "the daemon does not tell its %s: %s", feed_word_name(a->word), a->error);
+        snprintf(f->refusals[a->word], sizeof f->refusals[a->word],
+                 "the daemon does not tell its %s: %.96s", feed_word_name(a->word), a->error);
     if (a->word == FEED_WORD_END)
         set_result(f, a->is_ok, a->is_ok ? "the request was ended" : a->error);
     if (!a->is_ok || !when) {
@@ -358,7 +360,7 @@ static void look_at_clock(struct feed *f)
 bool feed_run(struct feed *f)
 {
     char was[sizeof f->problem];
-    memcpy(was, f->problem, sizeof was);
+    snprintf(was, sizeof was, "%s", f->problem);
     bool is_there = f->fd >= 0, has_news = false;
     if (!is_there && f->needs) {
         open_now(f);
@@ -395,8 +397,16 @@ bool feed_is_up(const struct feed *f)
     return f->is_up;
 }
 
+bool feed_is_waiting(const struct feed *f)
+{
+    return f->fd >= 0 && oldest(f) != FEED_WORD_NONE;
+}
+
 const char *feed_problem(const struct feed *f)
 {
+    for (size_t i = 0; !*f->problem && i < QUESTIONS; i++)
+        if (f->needs & questions[i].need && *f->refusals[questions[i].word])
+            return f->refusals[questions[i].word];
     return f->problem;
 }
 

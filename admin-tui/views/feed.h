@@ -99,6 +99,7 @@ int feed_fd(const struct feed *f, short *ret_events);
 uint64_t feed_due_ms(const struct feed *f);
 
 bool feed_is_up(const struct feed *f);          /* it answered the last question */
+bool feed_is_waiting(const struct feed *f);     /* for the answer to one */
 const char *feed_problem(const struct feed *f); /* a sentence, "" when all is well */
 int64_t feed_next_try_s(const struct feed *f);  /* seconds until it is tried again, 0 now */
 /** Valid until the next feed_run; they stay when the daemon goes, with their age. */

@@ -186,8 +186,10 @@ static void draw_summary(struct live *v, struct canvas *c, int y)
 {
     static const char *const shows[] = {"all", "under way only", "ended only"};
     int x;
-    if (app_is_live(v->screen.app))
+    if (app_is_live(v->screen.app) && feed_live(app_feed(v->screen.app))->at_ms)
         x = canvas_putf(c, y, 0, c->width, STYLE_PLAIN, "%d under way   ", v->live_count);
+    else if (app_is_live(v->screen.app))
+        x = canvas_put(c, y, 0, c->width, STYLE_PLAIN, SLICE("-- under way   "));
     else
         x = canvas_put(c, y, 0, c->width, STYLE_WARN,
                        SLICE("daemon away: only requests that have ended   "));

@@ -88,7 +88,8 @@ class Daemon(Case):
                 self.lab.fake.answer = lambda question, said=said: said
                 self.lab.fake.start()
                 terminal = self.open()
-                terminal.wait_for("!! ")
+                terminal.wait_for("!! the daemon")
+                self.assertFalse(terminal.screen.find("err 0.0%"), terminal.screen)  # no figure that nobody told
                 self.assertNotIn(b"\x1b[31mno", terminal.log)
                 self.leave(terminal)
                 self.lab.fake.forget()

@@ -91,6 +91,17 @@ class Screens(Case):
                     self.shows(terminal, name, "away")
                 self.leave(terminal)
 
+    def test_a_share_is_marked_only_where_the_daemon_has_followed(self):
+        """Until then its answers were by other shares: right after each edit, everybody would look far off."""
+        self.lab.fake.start()
+        terminal = self.open(80, 24)
+        terminal.wait_for("-9.1!")
+        self.addCleanup(self.lab.sql, "UPDATE generation SET value = 214")
+        self.lab.sql("UPDATE generation SET value = 215")
+        terminal.wait_gone("-9.1!")
+        self.assertTrue(terminal.screen.find("-9.1"), terminal.screen)
+        self.leave(terminal)
+
     def test_figures_of_a_daemon_that_went_say_their_age(self):
         self.lab.fake.start()
         for width, height in SIZES:
@@ -235,6 +246,20 @@ class Terminals(Case):
                             f.write("\n".join(got) + "\n")
                     want = read_golden(file)
                     self.assertEqual(want, got, difference(file, want, got))
+
+    def test_once_waits_for_each_answer(self):
+        """Figures that are there and requests that are not yet would be a screen that nobody ever saw."""
+        answer = self.lab.fake.answer
+
+        def late(question):
+            if question["cmd"] == "live":
+                time.sleep(0.8)
+            return answer(question)
+        self.lab.fake.answer = late
+        self.addCleanup(delattr, self.lab.fake, "answer")
+        self.lab.fake.start()
+        said = self.lab.run("dashboard", "live", "--once", "--plain", TERM="dumb")
+        self.assertIn("5 under way", said)
 
 
 class Files(unittest.TestCase):

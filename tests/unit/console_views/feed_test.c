@@ -279,6 +279,16 @@ static void an_older_daemon_that_does_not_know_the_word_is_up(void **state)
     assert_string_equal(feed_problem(r->f),
                         "the daemon does not tell its figures: no such command");
     assert_int_equal(feed_figures(r->f)->at_ms, 0);
+    feed_ask(r->f, FEED_FIGURES | FEED_TRUST);
+    assert_true(feed_is_waiting(r->f));
+    answer(r, TRUST "\n");
+    assert_true(feed_run(r->f)); /* another answer does not cover it */
+    assert_non_null(strstr(feed_problem(r->f), "figures"));
+    assert_true(feed_is_waiting(r->f));
+    answer(r, FIGURES "\n");
+    assert_true(feed_run(r->f));
+    assert_string_equal(feed_problem(r->f), "");
+    assert_false(feed_is_waiting(r->f));
 }
 
 static void a_request_is_ended_and_what_became_of_it_is_said_once(void **state)

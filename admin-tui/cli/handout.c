@@ -1,4 +1,5 @@
-/* Four lines: CA, its sum, the script, the placeholder. */
+/* CA, its sum, the script, the placeholder: lines of a shell, none wider than a terminal of 80
+ * columns, so that they can be copied from one. */
 #include "cli/handout.h"
 
 #include "cli/env.h"
@@ -57,11 +58,11 @@ static void find_sums(struct cli *c, const char *proxy, struct sums *ret)
     sbuf_finish(&script);
 }
 
-static void print_fetch(struct cli *c, const char *proxy, const char *file, const char *sum)
+static void print_fetch(FILE *f, const char *proxy, const char *file, const char *sum)
 {
-    fprintf(c->out, "curl -fsS %s/%s -o \"$d/%s\"", proxy, file, file);
+    fprintf(f, "curl -fsS %s/%s -o \"$d/%s\"", proxy, file, file);
     if (*sum)
-        fprintf(c->out, " && echo \"%s  $d/%s\" | sha256sum -c -", sum, file);
+        fprintf(f, " &&\n s=%s &&\n echo \"$s  $d/%s\" | sha256sum -c -", sum, file);
 }
 
 static void print_text(struct cli *c, const char *proxy, const struct sums *sums,
@@ -71,16 +72,15 @@ static void print_text(struct cli *c, const char *proxy, const struct sums *sums
     if (placeholder.n)
         fprintf(f, "%.*s\n\n", SLICE_FMT(placeholder));
     fprintf(f, "d=${XDG_CONFIG_HOME:-$HOME/.config}/credswap; mkdir -p \"$d\"\n");
-    print_fetch(c, proxy, "ca.pem", sums->ca);
+    print_fetch(f, proxy, "ca.pem", sums->ca);
     fputc('\n', f);
-    print_fetch(c, proxy, "env.sh", sums->env);
+    print_fetch(f, proxy, "env.sh", sums->env);
     fprintf(f, " && . \"$d/env.sh\"\n");
     if (placeholder.n)
-        fprintf(f, "export %s=%.*s   # %s\n", variables[service].variable, SLICE_FMT(placeholder),
-                variables[service].note);
+        fprintf(f, "export %s=%.*s\n", variables[service].variable, SLICE_FMT(placeholder));
     else
-        fprintf(f, "export %s=...   # your placeholder; %s\n", variables[service].variable,
-                variables[service].note);
+        fprintf(f, "export %s=...   # your placeholder\n", variables[service].variable);
+    fprintf(f, "# %s\n", variables[service].note);
     if (!*sums->ca)
         cli_say(c, "warning: there is no CA yet; credswap ca init makes one, then credswap ca show "
                    "has its sum");

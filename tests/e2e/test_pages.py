@@ -52,6 +52,22 @@ class Pages(LabCase):
         self.assertEqual(self.lab.page("/ca.crt")[2], der)
         self.fingerprint()
 
+    def test_the_lines_of_an_invitation_run_as_they_are_shown(self):
+        """Also copied from a terminal of 80 columns, where a longer line would be two."""
+        said = self.lab.cs("client", "add", "carol", "--service", "gemini").stdout
+        placeholder, _, lines = said.partition("\n\n")
+        self.lab.placeholders.append(placeholder)
+        self.assertLessEqual(max(map(len, lines.split("\n"))), 78)
+        home = self.lab.path("home")
+        env = {**clean_env(), "HOME": home, "XDG_CONFIG_HOME": ""}
+        done = subprocess.run(["sh", "-ec", lines + 'echo "$HTTPS_PROXY $GEMINI_API_KEY"'], env=env, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.split("\n")[-2], f"http://127.0.0.1:{self.lab.port} {placeholder}")
+        other = re.sub(r"s=(\w)", lambda found: "s=" + ("1" if found[1] == "0" else "0"), lines)
+        done = subprocess.run(["sh", "-c", other + 'echo "<$HTTPS_PROXY>"'], env=env, capture_output=True, text=True, check=False)
+        self.assertIn("FAILED", done.stdout)
+        self.assertIn("<>", done.stdout)  # a script with another sum is not run
+
     def test_env_scripts(self):
         for name, needle in (("env.sh", b"https_proxy"), ("env.fish", b"https_proxy"), ("env.ps1", b"HTTPS_PROXY"),
                              ("env.github", b"HTTPS_PROXY"), ("env.gitlab", b"HTTPS_PROXY")):

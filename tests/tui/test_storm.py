@@ -14,7 +14,7 @@ FULL = bool(os.environ.get("CREDSWAP_FULL"))
 SIZES, PRESSED = (1000, 100000) if FULL else (150, 12000)
 WILD_SIZES, WILD_PRESSED = (200, 20000) if FULL else (40, 3000)
 HANG_S = 30
-BURST = 80  # keys between two sizes
+BURSTS = (1, 2, 5, 20, 80)  # keys at once: what was typed before a question opened is dropped, so few of many act
 NAMES = [name for name in KEYS if name not in ("esc", "f10")]
 TYPED = "".join(chr(c) for c in range(0x20, 0x7f))
 LEAVES = "q"  # these end the console, as they should: F10, Ctrl-C and the terminal's own signals are left out, too
@@ -78,7 +78,7 @@ class Case(unittest.TestCase):
             count = rest if i == sizes - 1 else pressed // sizes
             rest -= count
             while count > 0:
-                n = min(BURST, count)
+                n = min(storm.dice.choice(BURSTS), count)
                 count -= n
                 if terminal.process.poll() is not None:
                     terminal = back(terminal)

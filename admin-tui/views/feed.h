@@ -13,6 +13,7 @@ struct feed;
 struct feed_member {
     const char *pool, *account;
     int64_t window_s, requests, limited, errors, recent, open;
+    int64_t held; /* workers that have its token in memory; -1 unknown */
 };
 
 #define FEED_RATE 60

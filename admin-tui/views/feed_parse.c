@@ -222,6 +222,7 @@ static const struct field member_fields[] = {IN(feed_member, pool, NAMED),
                                              IN(feed_member, errors, WHOLE),
                                              IN(feed_member, recent, WHOLE),
                                              IN(feed_member, open, WHOLE),
+                                             IN(feed_member, held, KNOWN),
                                              END_OF_FIELDS};
 
 static enum err take_rate(const struct parse *p, const cJSON *o, struct feed_figures *f)

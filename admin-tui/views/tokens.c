@@ -163,7 +163,16 @@ static void put_scope(const struct board_token *t, struct table_cell *ret)
                  first.p);
 }
 
-/* What is in a worker's memory is known to that worker alone, so only the store's copy is told. */
+/* Where a request finds it. */
+static const char *tier_of(const struct tokens *v, const struct board_token *t)
+{
+    const struct feed_figures *f = feed_figures(app_feed(v->screen.app));
+    for (int i = 0; app_is_live(v->screen.app) && i < f->member_count; i++)
+        if (f->members[i].held > 0 && strcmp(f->members[i].account, t->account) == 0)
+            return "mem";
+    return "db";
+}
+
 static void cell_token(const struct tokens *v, const struct board_token *t, int column,
                        struct table_cell *ret)
 {
@@ -173,7 +182,7 @@ static void cell_token(const struct tokens *v, const struct board_token *t, int 
     if (column == COL_SCOPE)
         put_scope(t, ret);
     else if (column == COL_TIER && left)
-        snprintf(ret->text, sizeof ret->text, "db");
+        snprintf(ret->text, sizeof ret->text, "%s", tier_of(v, t));
     else if (column == COL_LEFT && left) {
         snprintf(ret->text, sizeof ret->text, "%s", show_left(left, text));
         ret->value = (double)left;
@@ -457,7 +466,7 @@ const struct view tokens_view = {
             "  m  mint a token now          v  does its key work?\n"
             "  D  forget the cached token   K  give the account a new key file\n"
             "  Enter  everything about the account\n"
-            "  TIER   db: the store has it; what is in memory no one can tell by account\n"
+            "  TIER   mem: a worker has it in memory   db: only the store has it\n"
             "  ok     good        renew <5m  good, renewed when somebody uses it\n"
             "  idle   its last token ended and nobody asked since\n"
             "  none   nobody ever asked      key  an API key: there is no token\n"

@@ -65,11 +65,12 @@ static void print_members(const struct server *s, const struct gather *g, uint64
         sbuf_add_json(out, m.account->name);
         sbuf_addf(out,
                   ",\"window_s\":%llu,\"requests\":%llu,\"limited\":%llu,\"errors\":%llu,"
-                  "\"recent\":%llu,\"open\":%llu}",
+                  "\"recent\":%llu,\"open\":%llu,\"held\":%llu}",
                   (unsigned long long)m.window_s, (unsigned long long)m.requests,
                   (unsigned long long)m.limited, (unsigned long long)m.errors,
                   (unsigned long long)m.recent,
-                  (unsigned long long)gather_open(g, m.pool_id, m.account_id));
+                  (unsigned long long)gather_open(g, m.pool_id, m.account_id),
+                  (unsigned long long)gather_open(g, POOL_NONE, m.account_id));
     }
     sbuf_addc(out, ']');
 }

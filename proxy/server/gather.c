@@ -27,19 +27,27 @@ static struct open_slot *open_slot(struct open_slot *table, size_t size, int64_t
     return NULL;
 }
 
+static void count_in(struct gather_part *p, int64_t pool_id, int64_t account_id)
+{
+    struct open_slot *s = open_slot(p->open, p->open_size, pool_id, account_id);
+    if (!s)
+        return;
+    s->pool_id = pool_id;
+    s->account_id = account_id;
+    s->count++;
+}
+
 static bool count_open(void *arg, const struct exchange_look *look)
 {
-    struct gather_part *p = arg;
     const struct exchange_record *e = &look->so_far;
-    if (!look->is_open || !e->account)
-        return true;
-    struct open_slot *s = open_slot(p->open, p->open_size, e->pool_id, e->account->id);
-    if (!s)
-        return true;
-    s->pool_id = e->pool_id;
-    s->account_id = e->account->id;
-    s->count++;
+    if (look->is_open && e->account)
+        count_in(arg, e->pool_id, e->account->id);
     return true;
+}
+
+static void count_token(void *arg, int64_t account_id)
+{
+    count_in(arg, POOL_NONE, account_id);
 }
 
 static void answer_open(struct gather_part *p)
@@ -47,12 +55,15 @@ static void answer_open(struct gather_part *p)
     struct worker *w = p->worker;
     if (w->recorder)
         recorder_tell(w->recorder, w->server); /* comes before us: the figures are of now */
+    size_t most = w->svc.exchange_count + token_cache_count(w->svc.tokens);
     p->open_size = 16;
-    while (p->open_size < OPEN_MAX && p->open_size < 2u * w->svc.exchange_count)
+    while (p->open_size < OPEN_MAX && p->open_size < 2u * most)
         p->open_size *= 2;
     p->open = mem_calloc(p->open_size, sizeof *p->open);
-    if (p->open)
-        exchanges_look(&w->svc, count_open, p);
+    if (!p->open)
+        return;
+    token_cache_each(w->svc.tokens, clock_wall_s(), count_token, p);
+    exchanges_look(&w->svc, count_open, p);
 }
 
 static void print_ms(struct sbuf *out, const char *name, int64_t ms)

@@ -210,13 +210,15 @@ struct server {
 
 /* ---- gather.c: one question to all workers, by letters ---- */
 enum ask {
-    ASK_OPEN, /* how many exchanges each account has under way */
+    ASK_OPEN, /* how many exchanges each account has under way, and who has its token */
     ASK_LIVE, /* the exchanges themselves */
     ASK_END   /* that one of them ends */
 };
 
+#define POOL_NONE (-1) /* instead of a pool's id: has the worker the account's token in memory? */
 struct open_slot {
-    int64_t pool_id, account_id; /* 0: free */
+    int64_t pool_id;
+    int64_t account_id; /* 0: free */
     uint32_t count;
 };
 

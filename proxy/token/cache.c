@@ -154,6 +154,19 @@ uint64_t token_cache_hits(const struct token_cache *c)
     return c->hits;
 }
 
+size_t token_cache_count(const struct token_cache *c)
+{
+    return c->used;
+}
+
+void token_cache_each(const struct token_cache *c, int64_t now,
+                      void (*cb)(void *arg, int64_t account_id), void *arg)
+{
+    for (size_t i = 0; i < c->size; i++)
+        if (c->slots[i].id && token_is_usable(c->slots[i].token, now))
+            cb(arg, c->slots[i].id);
+}
+
 enum err token_fetch(struct token_cache *c, const struct snap_account *a, token_cb cb, void *arg,
                      struct token_wait **ret_wait)
 {

@@ -59,6 +59,11 @@ void token_cache_destroy(struct token_cache *c);
 struct token *token_peek(struct token_cache *c, const struct snap_account *a);
 /** How often token_peek had one. */
 uint64_t token_cache_hits(const struct token_cache *c);
+/** Accounts that it ever had a token of. */
+size_t token_cache_count(const struct token_cache *c);
+/** CB for each account whose token it has, and which is good at NOW (Unix s). */
+void token_cache_each(const struct token_cache *c, int64_t now,
+                      void (*cb)(void *arg, int64_t account_id), void *arg);
 /** Asks the broker; CB comes later on this worker (never inside this call), exactly once unless
  * cancelled. *ret_wait can be cancelled until then. */
 struct token_wait;

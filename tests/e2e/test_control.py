@@ -106,6 +106,9 @@ class Figures(FeedCase):
         self.assertTrue(all(m["requests"] > 5 for m in both), both)
         self.assertEqual(seen["claude", "acct-1"]["requests"], 0)
         self.assertEqual([m["open"] + m["limited"] + m["errors"] for m in both], [0, 0])
+        self.assertEqual([m["held"] for m in self.members(before).values()], [0] * 5)
+        self.assertTrue(all(m["held"] for m in both), both)
+        self.assertEqual(seen["claude", "claude-key"]["held"], 0)  # there is no token
         figures = until(lambda: [f for f in [self.console.ask("figures")] if sum(f["rate"]) == 40])[0]
         self.assertEqual((figures["requests"], figures["requests_5m"], figures["errors_5m"]), (40, 40, 0))
         self.assertLessEqual(figures["ttfb_ms"]["p50"], figures["ttfb_ms"]["p95"])

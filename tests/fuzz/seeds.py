@@ -60,7 +60,7 @@ PLAIN = {
     "feed": [b'{"ok":true,"cmd":"figures","at_ms":5,"version":"0.1.0","state":"running","pid":1,"name":"n","uptime_s":9,'
              b'"connections":2,"exchanges":3,"generation":7,"workers":2,"rate":[' + b",".join([b"1"] * 60) + b'],"requests":9,'
              b'"errors_5m":1,"requests_5m":5,"ttfb_ms":' + ttfb + b',"members":[{"pool":"g","account":"a","window_s":300,'
-             b'"requests":4,"limited":2,"errors":1,"recent":5,"open":3}],"writer":{"queue":0,"healthy":true},"tokens":{"memory":6,'
+             b'"requests":4,"limited":2,"errors":1,"recent":5,"open":3,"held":2}],"writer":{"queue":0,"healthy":true},"tokens":{"memory":6,'
              b'"store":7,"mints":8,"mint_failures":1,"flights":0,"waited":0,"clock_skew_s":' + skew + b'}}'
              for ttfb, skew in ((b'{"p50":4,"p95":18}', b"-2"), (b"null", b"null"))] +
             [b'{"ok":true,"cmd":"live","total":1,"live":[{"id":"1","conn":4,"worker":1,"age_ms":12,"phase":"stream","client":null,'

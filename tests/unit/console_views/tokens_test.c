@@ -42,6 +42,11 @@ static struct board_account accounts[] = {
      .key_fingerprint = "c0ffee00"},
 };
 
+/* Of which accounts a worker has the token; of the third no one does, of the second nobody says. */
+static const struct feed_member members[] = {{.pool = "gemini", .account = "sa-prod-1", .held = 4},
+                                             {.pool = "gemini", .account = "sa-prod-2", .held = -1},
+                                             {.pool = "gemini", .account = "sa-prod-3"}};
+
 static void *view_of(struct app *a)
 {
     fake_open(a, NULL);
@@ -51,6 +56,8 @@ static void *view_of(struct app *a)
     a->board.token_count = 5;
     a->is_live = true;
     a->feed.figures = (struct feed_figures){.at_ms = FAKE_NOW * 1000ll,
+                                            .members = members,
+                                            .member_count = 3,
                                             .tokens_memory = 99970,
                                             .tokens_store = 20,
                                             .mints = 10,

@@ -405,13 +405,30 @@ static void nothing_is_minted_before_it_is_used(void **state)
     assert_int_equal(atomic_load(&ep.asked), 0);
 }
 
+static void note_held(void *arg, int64_t account_id)
+{
+    assert_int_equal(account_id, account->id);
+    ++*(int *)arg;
+}
+
+static int held_by(const struct worker *one, int64_t now)
+{
+    int n = 0;
+    token_cache_each(one->cache, now, note_held, &n);
+    return n;
+}
+
 static void another_worker_gets_it_without_asking(void **state)
 {
     struct worker other;
     worker_init(&other);
+    assert_int_equal(held_by(&other, clock_wall_s()), 0);
     ask();
     turn_for(&other, 50);
     assert_non_null(token_peek(other.cache, account));
+    assert_int_equal(token_cache_count(other.cache), 1);
+    assert_int_equal(held_by(&other, clock_wall_s()), 1);
+    assert_int_equal(held_by(&other, clock_wall_s() + 3600), 0); /* it ended */
     worker_finish(&other);
 }
 

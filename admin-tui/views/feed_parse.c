@@ -214,16 +214,12 @@ static const struct field token_fields[] = {AS(feed_figures, "memory", tokens_me
                                             AS(feed_figures, "store", tokens_store, WHOLE),
                                             IN(feed_figures, mints, WHOLE),
                                             IN(feed_figures, mint_failures, WHOLE), END_OF_FIELDS};
-static const struct field member_fields[] = {IN(feed_member, pool, NAMED),
-                                             IN(feed_member, account, NAMED),
-                                             IN(feed_member, window_s, WHOLE),
-                                             IN(feed_member, requests, WHOLE),
-                                             IN(feed_member, limited, WHOLE),
-                                             IN(feed_member, errors, WHOLE),
-                                             IN(feed_member, recent, WHOLE),
-                                             IN(feed_member, open, WHOLE),
-                                             IN(feed_member, held, KNOWN),
-                                             END_OF_FIELDS};
+static const struct field member_fields[] = {
+    IN(feed_member, pool, NAMED),     IN(feed_member, account, NAMED),
+    IN(feed_member, window_s, WHOLE), IN(feed_member, requests, WHOLE),
+    IN(feed_member, limited, WHOLE),  IN(feed_member, errors, WHOLE),
+    IN(feed_member, recent, WHOLE),   IN(feed_member, open, WHOLE),
+    IN(feed_member, held, KNOWN),     END_OF_FIELDS};
 
 static enum err take_rate(const struct parse *p, const cJSON *o, struct feed_figures *f)
 {

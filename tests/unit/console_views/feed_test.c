@@ -140,7 +140,7 @@ static void figures_come_as_they_were_sent(void **state)
     assert_string_equal(g->members[0].account, "a");
     assert_int_equal(g->members[0].open, 3);
     assert_int_equal(g->members[0].held, -1); /* a daemon from before it told that */
-    assert_int_equal(feed_due_ms(r->f), 0); /* nothing is awaited */
+    assert_int_equal(feed_due_ms(r->f), 0);   /* nothing is awaited */
 }
 
 static void answers_come_in_any_order_and_any_piece(void **state)

@@ -710,6 +710,10 @@ cmd_demo() {
   demo_requests
   step "the console's view"
   demo_console account list || DEMO_FAILED=$((DEMO_FAILED + 1))
+  for _ in $(seq 30); do # the daemon writes once a second
+    demo_console usage | grep -q bob && break
+    sleep 0.1
+  done
   demo_console usage || DEMO_FAILED=$((DEMO_FAILED + 1))
   say ""
   say "The console on this demo (while it runs: ./deploy.sh demo --keep):"

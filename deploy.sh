@@ -711,7 +711,7 @@ cmd_demo() {
   step "the console's view"
   demo_console account list || DEMO_FAILED=$((DEMO_FAILED + 1))
   for _ in $(seq 30); do # the daemon writes once a second
-    demo_console usage | grep -q bob && break
+    demo_console usage | grep bob >/dev/null && break
     sleep 0.1
   done
   demo_console usage || DEMO_FAILED=$((DEMO_FAILED + 1))

@@ -727,7 +727,9 @@ static void look_first(struct app *a, unsigned ms)
     refresh(a);
     uint64_t now = clock_mono_ms(), until = now + ms;
     for (; now < until && feed_is_waiting(a->feed); now = clock_mono_ms()) {
-        struct pollfd p = {.fd = feed_fd(a->feed, &p.events)};
+        short events = 0;
+        struct pollfd p = {.fd = feed_fd(a->feed, &events)};
+        p.events = events;
         (void)poll(&p, 1, (int)(until - now));
         (void)feed_run(a->feed);
     }

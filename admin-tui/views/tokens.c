@@ -46,7 +46,9 @@ static const struct table_column narrow[COLUMNS] = {
 
 struct tokens {
     struct screen screen;
-    bool is_utf8; /* of the canvas drawn last */
+    bool is_utf8;    /* of the canvas drawn last */
+    bool *in_memory; /* by account: a worker has its token */
+    int memory_count, memory_space;
     char chosen[STAGE_NAME];
 };
 
@@ -163,17 +165,7 @@ static void put_scope(const struct board_token *t, struct table_cell *ret)
                  first.p);
 }
 
-/* Where a request finds it. */
-static const char *tier_of(const struct tokens *v, const struct board_token *t)
-{
-    const struct feed_figures *f = feed_figures(app_feed(v->screen.app));
-    for (int i = 0; app_is_live(v->screen.app) && i < f->member_count; i++)
-        if (f->members[i].held > 0 && strcmp(f->members[i].account, t->account) == 0)
-            return "mem";
-    return "db";
-}
-
-static void cell_token(const struct tokens *v, const struct board_token *t, int column,
+static void cell_token(const struct tokens *v, const struct board_token *t, int row, int column,
                        struct table_cell *ret)
 {
     const struct board *b = app_board(v->screen.app);
@@ -182,7 +174,8 @@ static void cell_token(const struct tokens *v, const struct board_token *t, int 
     if (column == COL_SCOPE)
         put_scope(t, ret);
     else if (column == COL_TIER && left)
-        snprintf(ret->text, sizeof ret->text, "%s", tier_of(v, t));
+        snprintf(ret->text, sizeof ret->text, "%s",
+                 row < v->memory_count && v->in_memory[row] ? "mem" : "db");
     else if (column == COL_LEFT && left) {
         snprintf(ret->text, sizeof ret->text, "%s", show_left(left, text));
         ret->value = (double)left;
@@ -217,7 +210,7 @@ static void cell(void *arg, int row, int column, struct table_cell *ret)
     else if (column == COL_LIFE && a->kind != ACCOUNT_API_KEY)
         put_bar(v, t, seconds_left(b, t), ret);
     else if (t)
-        cell_token(v, t, column, ret);
+        cell_token(v, t, row, column, ret);
     else
         put_dash(ret);
 }
@@ -234,11 +227,41 @@ static struct table_source source(struct tokens *v)
         .arg = v, .count = app_board(v->screen.app)->account_count, .key = key_of, .cell = cell};
 }
 
+/* Without memory for it, or without a daemon that tells: none is known to be there. */
+static void note_memory(struct tokens *v)
+{
+    const struct board *b = app_board(v->screen.app);
+    const struct feed_figures *f = feed_figures(app_feed(v->screen.app));
+    v->memory_count = 0;
+    if (b->account_count > v->memory_space) {
+        bool *more = mem_realloc(v->in_memory, (size_t)b->account_count * sizeof *more);
+        if (!more)
+            return;
+        v->in_memory = more;
+        v->memory_space = b->account_count;
+    }
+    v->memory_count = b->account_count;
+    for (int i = 0; i < v->memory_count; i++)
+        v->in_memory[i] = false;
+    for (int i = 0; app_is_live(v->screen.app) && i < f->member_count; i++) {
+        int at = f->members[i].held > 0 ? board_account_find(b, f->members[i].account) : -1;
+        if (at >= 0)
+            v->in_memory[at] = true;
+    }
+}
+
 static void update(void *state)
 {
     struct tokens *v = state;
     struct table_source src = source(v);
+    note_memory(v);
     table_update(&v->screen.table, &src);
+}
+
+static void finish(void *state)
+{
+    struct tokens *v = state;
+    mem_free(v->in_memory);
 }
 
 /* ---- in words ---- */
@@ -466,7 +489,7 @@ const struct view tokens_view = {
             "  m  mint a token now          v  does its key work?\n"
             "  D  forget the cached token   K  give the account a new key file\n"
             "  Enter  everything about the account\n"
-            "  TIER   mem: a worker has it in memory   db: only the store has it\n"
+            "  TIER   mem: a worker has it in memory   db: the store has it\n"
             "  ok     good        renew <5m  good, renewed when somebody uses it\n"
             "  idle   its last token ended and nobody asked since\n"
             "  none   nobody ever asked      key  an API key: there is no token\n"
@@ -477,6 +500,7 @@ const struct view tokens_view = {
     .columns = wide,
     .narrow = narrow,
     .column_count = COLUMNS,
+    .finish = finish,
     .update = update,
     .draw = draw,
     .key = key};

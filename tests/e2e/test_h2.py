@@ -203,12 +203,13 @@ class Streams(H2Case):
         with contextlib.closing(self.tunnel(timeout=60)) as busy, contextlib.closing(self.lab.tunnel(VERTEX, h2=True)) as tunnel:
             idle = wire2.Wire(tunnel)
             idle.until(lambda: idle.is_acknowledged)
-            x = busy.open("POST", STREAM, BEARER, of_events(10, 150))
+            x = busy.open("POST", STREAM, BEARER, of_events(10, 400))
             until(lambda: busy.pump() and x.body)
             self.lab.daemon.terminate()
             self.assertTrue(idle.until(lambda: idle.goaway), "no farewell")
-            for _ in range(3):  # the first is answered by the reset, the second would find it
-                idle.sock.sendall(wire2.frame(wire2.PING, 0, 0, bytes(8)))
+            request = [(":method", "POST"), (":scheme", "https"), (":authority", VERTEX), (":path", GENERATE), *BEARER]
+            for one in (1, 3, 5):  # the first would be answered by the reset, the others would find it
+                idle.sock.sendall(wire2.headers(one, request))
                 time.sleep(0.05)
             self.assertEqual(busy.result(x).status, 200)
         self.assertEqual(self.lab.daemon.wait(10), 0)

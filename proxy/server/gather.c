@@ -54,15 +54,17 @@ static void answer_open(struct gather_part *p)
 {
     struct worker *w = p->worker;
     if (w->recorder)
-        recorder_tell(w->recorder, w->server); /* comes before us: the figures are of now */
-    size_t most = w->svc.exchange_count + token_cache_count(w->svc.tokens);
+        recorder_tell(w->recorder, w->server);        /* comes before us: the figures are of now */
+    const struct token_cache *tokens = w->svc.tokens; /* a worker without them holds none */
+    size_t most = w->svc.exchange_count + (tokens ? token_cache_count(tokens) : 0);
     p->open_size = 16;
     while (p->open_size < OPEN_MAX && p->open_size < 2u * most)
         p->open_size *= 2;
     p->open = mem_calloc(p->open_size, sizeof *p->open);
     if (!p->open)
         return;
-    token_cache_each(w->svc.tokens, clock_wall_s(), count_token, p);
+    if (tokens)
+        token_cache_each(tokens, clock_wall_s(), count_token, p);
     exchanges_look(&w->svc, count_open, p);
 }
 

@@ -18,7 +18,7 @@ static void join(struct rig *r, struct end e[2], enum depth depth, bool small)
 {
     int fd[2];
     rig_open(r);
-    make_pair(fd);
+    make_pair_of(fd, small ? SMALL_SEGMENT : 0);
     if (small) {
         small_buffers(fd[0]);
         small_buffers(fd[1]);

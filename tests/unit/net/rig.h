@@ -132,17 +132,17 @@ static inline void end_close(struct end *e)
     sbuf_finish(&e->got);
 }
 
-/* A connected pair; TCP, as the real ones are, and with an Ethernet's segments: loopback's 64 KiB
- * would make small buffers wait for the kernel's window probes. */
-static inline void make_pair(int fd[2])
+/* A connected pair; TCP, as the real ones are. SEGMENT: bytes, 0 loopback's own. */
+static inline void make_pair_of(int fd[2], int segment)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t n = sizeof a;
     int l = socket(AF_INET, SOCK_STREAM, 0);
     fd[0] = socket(AF_INET, SOCK_STREAM, 0);
-    int segment = 1460;
-    setsockopt(l, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
-    setsockopt(fd[0], IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
+    if (segment) {
+        setsockopt(l, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
+        setsockopt(fd[0], IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
+    }
     CHECK(l >= 0 && fd[0] >= 0 && bind(l, (struct sockaddr *)&a, sizeof a) == 0 &&
           listen(l, 1) == 0 && getsockname(l, (struct sockaddr *)&a, &n) == 0 &&
           connect(fd[0], (struct sockaddr *)&a, sizeof a) == 0);
@@ -155,6 +155,15 @@ static inline void make_pair(int fd[2])
         setsockopt(fd[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     }
 }
+
+static inline void make_pair(int fd[2])
+{
+    make_pair_of(fd, 0);
+}
+
+/* An Ethernet's: with loopback's 64 KiB, small buffers would wait for the kernel's window probes.
+ */
+#define SMALL_SEGMENT 1460
 
 static inline void small_buffers(int fd)
 {

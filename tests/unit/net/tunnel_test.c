@@ -64,8 +64,8 @@ static void join_with(struct joined *j, const char *seen, uint64_t silence_ms, b
     int front[2], back[2];
     *j = (struct joined){0};
     rig_open(&j->rig);
-    make_pair_of(front, small ? SMALL_SEGMENT : 0);
-    make_pair_of(back, small ? SMALL_SEGMENT : 0);
+    make_pair(front);
+    make_pair(back);
     for (int i = 0; small && i < 2; i++) {
         small_buffers(front[i]);
         small_buffers(back[i]);

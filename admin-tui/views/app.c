@@ -19,6 +19,7 @@
 #define PLAIN_WIDTH 100
 #define PLAIN_HEIGHT 200
 #define ONCE_WAIT_MS 2000u
+#define ONCE_SUM_MS 20000u
 #define FIRST_WAIT_MS 25u   /* of the first paint's 100 */
 #define PASTE_LOST_MS 1000u /* nothing for so long: the end of a paste will not come any more */
 
@@ -100,13 +101,18 @@ static void update_view(struct app *a)
     a->is_dirty = true;
 }
 
-static void refresh(struct app *a)
+static unsigned board_needs(const struct app *a)
 {
     unsigned needs = view_of(a)->board_needs;
     if (!feed_is_up(a->feed))
         needs |= needs & BOARD_ACCOUNTS ? BOARD_USAGE : 0; /* the store's own figures, then */
+    return needs;
+}
+
+static void refresh(struct app *a)
+{
     a->now_s = clock_wall_s();
-    (void)board_refresh(a->source, needs);
+    (void)board_refresh(a->source, board_needs(a));
     feed_ask(a->feed, view_of(a)->feed_needs | FEED_FIGURES);
     update_view(a); /* ages and countdowns move, whatever was read */
     a->refresh_due_ms = clock_mono_ms() + (uint64_t)a->interval_ms;
@@ -736,6 +742,15 @@ static void look_first(struct app *a, unsigned ms)
     refresh(a); /* of the store, what the daemon does not tell */
 }
 
+/* Usage is summed in pieces, for a screen that goes on; here it is awaited as a whole. */
+static void sum_up(struct app *a)
+{
+    uint64_t until = clock_mono_ms() + ONCE_SUM_MS;
+    while (app_board(a)->is_summing && clock_mono_ms() < until)
+        (void)board_refresh(a->source, board_needs(a) | BOARD_AT_ONCE);
+    update_view(a);
+}
+
 /* One screen as text. */
 static int print_once(struct app *a, const struct app_options *o)
 {
@@ -745,6 +760,7 @@ static int print_once(struct app *a, const struct app_options *o)
     if (!canvas_reset(&a->canvas, o->width ? o->width : PLAIN_WIDTH, height))
         return cli_fail(a->cli, EX_OSERR, "%s", err_str(ERR_NOMEM));
     look_first(a, ONCE_WAIT_MS);
+    sum_up(a);
     a->is_plain = true;
     chrome_draw(a);
     sbuf_init(&out, 1u << 20);

@@ -350,14 +350,15 @@ bool board_refresh(struct board_source *b, unsigned needs)
     enum err e = be_open(b, &msg);
     if (e == ERR_OK)
         e = look(b, &msg);
-    bool sums =
-        e == ERR_OK && needs & BOARD_USAGE && usage_is_due(&b->usage, b->look, b->board.now_s);
+    bool sums = e == ERR_OK && needs & BOARD_USAGE &&
+                usage_is_due(&b->usage, b->look, b->board.now_s, needs & BOARD_AT_ONCE);
     if (e == ERR_OK)
         e = refresh(b, sums ? needs | BOARD_CLIENTS : needs, &has_changed, &msg);
     if (e == ERR_OK && sums)
         e = refresh_usage(b, &has_changed, &msg);
     if (has_changed)
         usage_show(&b->usage, &b->board, (struct board_client *)(uintptr_t)b->board.clients);
+    b->board.is_summing = e == ERR_OK && needs & BOARD_USAGE && usage_is_partial(&b->usage);
     say(b, e, needs, &msg);
     if (is_lasting(e))
         let_go(b);

@@ -17,7 +17,8 @@ enum board_need {
     BOARD_REQUESTS = 1 << 5, /* the last BOARD_REQUESTS_MAX */
     BOARD_NODES = 1 << 6,
     BOARD_MODELS = 1 << 7, /* the rows; how many an account has is always known */
-    BOARD_USAGE = 1 << 8   /* of the last five minutes by pool member, and of today by client */
+    BOARD_USAGE = 1 << 8,  /* of the last five minutes by pool member, and of today by client */
+    BOARD_AT_ONCE = 1 << 9 /* usage without rests between its pieces: somebody waits for it */
 };
 #define BOARD_EVENTS_MAX 500
 #define BOARD_REQUESTS_MAX 500
@@ -134,6 +135,7 @@ struct board {
     const struct board_node *nodes;
     int node_count;
     int64_t usage_at_ms; /* when usage was summed last; 0 never */
+    bool is_summing;     /* usage was asked for, and pieces of it are still to come */
 };
 
 struct board_source;

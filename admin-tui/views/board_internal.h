@@ -79,7 +79,10 @@ struct usage_sums {
     bool has_day;
 };
 
-bool usage_is_due(const struct usage_sums *u, uint64_t look, int64_t now_s);
+/** AT_ONCE: it does not rest after a piece. */
+bool usage_is_due(const struct usage_sums *u, uint64_t look, int64_t now_s, bool at_once);
+/** Something of what is shown is not there yet. */
+bool usage_is_partial(const struct usage_sums *u);
 /** Sums a piece of what is new. The accounts, pools and clients of B must have been read. */
 enum err usage_sum(struct usage_sums *u, struct store *s, const struct board *b, uint64_t look,
                    struct errmsg *msg) NODISCARD;

@@ -347,11 +347,16 @@ static void give_up(struct usage_sums *u)
     u->has_day = false;
 }
 
-bool usage_is_due(const struct usage_sums *u, uint64_t look, int64_t now_s)
+bool usage_is_partial(const struct usage_sums *u)
 {
-    if (clock_mono_us() < u->due_us)
+    return u->is_under_way || !u->has_day;
+}
+
+bool usage_is_due(const struct usage_sums *u, uint64_t look, int64_t now_s, bool at_once)
+{
+    if (!at_once && clock_mono_us() < u->due_us)
         return false;
-    return u->is_under_way || !u->has_day || u->look != look || u->pass != now_s - now_s % MINUTE;
+    return usage_is_partial(u) || u->look != look || u->pass != now_s - now_s % MINUTE;
 }
 
 enum err usage_sum(struct usage_sums *u, struct store *s, const struct board *b, uint64_t look,

@@ -2,9 +2,11 @@
 
 CREDSWAP_REWRITE=1 (run.py --rewrite) writes the files anew instead of comparing.
 """
+import contextlib
 import difflib
 import os
 import re
+import sqlite3
 import time
 import unittest
 
@@ -259,6 +261,18 @@ class Terminals(Case):
         self.lab.fake.start()
         said = self.lab.run("dashboard", "live", "--once", "--plain", TERM="dumb")
         self.assertIn("5 under way", said)
+
+    def test_once_sums_all_of_a_long_day(self):
+        """The screen goes on while it sums in pieces; who prints one waits for the whole."""
+        lab = console.Fixed()
+        self.addCleanup(lab.close)
+        noon = console.NOW - console.NOW % 60 - 60
+        with contextlib.closing(sqlite3.connect(lab.path("credswap.db"))) as db, db:
+            db.executemany("insert or ignore into usage (minute, client, account, model, requests) values (?, 'erin', 'sa-prod-1', ?, 1)",
+                           [(noon - 60 * m, f"model-{k:03}") for m in range(20, 320) for k in range(300)])
+        said = lab.run("dashboard", "clients", "--once", "--plain", TERM="dumb")
+        erin = next(line for line in said.split("\n") if " erin " in line)
+        self.assertIn("90K", erin, said)
 
 
 class Files(unittest.TestCase):

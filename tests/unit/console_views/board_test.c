@@ -531,6 +531,16 @@ static void a_busy_store_is_summed_in_pieces(void **state)
     for (int i = 0; i < r.d->member_count; i++)
         assert_int_equal(r.d->members[i].figures.requests, 1200);
     rig_close(&r);
+    rig_open(&r, state); /* who waits for it gets it without rests, and knows when it is whole */
+    clock_unset_fake();
+    assert_true(board_refresh(r.b, BOARD_USAGE));
+    assert_true(r.d->is_summing);
+    assert_int_equal(r.d->members[0].figures.requests, 0);
+    for (pieces = 0; r.d->is_summing && pieces < 1000; pieces++)
+        assert_true(board_refresh(r.b, BOARD_USAGE | BOARD_AT_ONCE));
+    assert_true(pieces > 0 && pieces < 1000);
+    assert_int_equal(r.d->members[0].figures.requests, 1200);
+    rig_close(&r);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, fix_setup, fix_teardown)
